@@ -1,0 +1,80 @@
+//! Jobs: what may be put into the outbox, and the lane each runs in.
+//!
+//! A job on the wire is a hint ("run this step"): it may arrive twice, late, or never, and whoever handles it asks the
+//! database what is true. To add one: a variant here, a line in [`Job::lane`], an arm in `worker/src/dispatch.rs`.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::ids::{UserId, WorkflowId};
+
+/// A unit of background work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "snake_case")]
+pub enum Job {
+    /// Turn an accepted intent into steps and start the first of them.
+    PlanWorkflow {
+        /// The workflow to plan.
+        workflow: WorkflowId,
+    },
+    /// Run, retry, wake or take over a step; which of these is decided by the step's row.
+    RunStep {
+        /// The workflow of the step.
+        workflow: WorkflowId,
+        /// The step's id within its workflow.
+        step: String,
+    },
+    /// Deliver one mail of the table `mails`.
+    SendEmail {
+        /// The mail's row.
+        mail: Uuid,
+    },
+    /// Tell a workflow's `callback_url` that it ended.
+    Callback {
+        /// The workflow that ended.
+        workflow: WorkflowId,
+    },
+    /// Cancel what an account still has running.
+    CloseAccount {
+        /// The account.
+        user: UserId,
+    },
+}
+
+/// A queue with workers of its own, so that slow work of one sort does not hold up another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(rename_all = "snake_case")]
+pub enum Lane {
+    /// Workflows: somebody waits for these.
+    Interactive,
+    /// Outgoing mail.
+    Mail,
+    /// Housekeeping.
+    Maintenance,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Mail, Self::Maintenance];
+
+    /// The lane's name in keys, logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Mail => "mail",
+            Self::Maintenance => "maintenance",
+        }
+    }
+}
+
+impl Job {
+    /// The lane that this job runs in.
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Self::PlanWorkflow { .. } | Self::RunStep { .. } => Lane::Interactive,
+            Self::SendEmail { .. } => Lane::Mail,
+            Self::Callback { .. } | Self::CloseAccount { .. } => Lane::Maintenance,
+        }
+    }
+}
