@@ -78,3 +78,16 @@ impl Job {
         }
     }
 }
+
+impl Job {
+    /// The key of the job's row in the outbox: one open row per piece of work.
+    pub fn key(&self) -> String {
+        match self {
+            Self::PlanWorkflow { workflow } => format!("plan:{workflow}"),
+            Self::RunStep { workflow, step } => format!("step:{workflow}:{step}"),
+            Self::SendEmail { mail } => format!("mail:{mail}"),
+            Self::Callback { workflow } => format!("callback:{workflow}"),
+            Self::CloseAccount { user } => format!("close:{user}"),
+        }
+    }
+}

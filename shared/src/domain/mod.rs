@@ -1,3 +1,7 @@
 //! The rules of AUTOOS, pure: no async, no SQL, no clock, no I/O.
 
+pub mod audit;
 pub mod plan;
+pub mod status;
+pub mod tier;
+pub mod workflow;

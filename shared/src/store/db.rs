@@ -1,0 +1,198 @@
+//! One database handle for both engines.
+//!
+//! [`Db::begin`] starts a write transaction, [`Db::read`] hands out a connection for reading. Store functions take
+//! `&mut Tx` and write their SQL once; `on!` runs it against whichever engine stands behind. Only text that one engine
+//! lacks is written twice, side by side, chosen with [`Tx::either`].
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+
+use super::group_commit::{Member, Writer};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// What can go wrong between us and the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine refused or was not reached.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The transaction that this one was grouped with could not be committed; nothing of it was stored.
+    #[error("the shared transaction could not be committed: {0}")]
+    Group(String),
+    /// A row was not as it was when it was read. Trying again is right.
+    #[error("changed by somebody else meanwhile: {0}")]
+    Conflict(&'static str),
+    /// A stored value is not what the program wrote.
+    #[error("stored value of {what} cannot be read: {source}")]
+    Corrupt {
+        /// Which value.
+        what: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
+}
+
+/// The result of a store function.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A database: `SQLite` embedded, `PostgreSQL` scaled. Clones share the connections.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// One writer connection with group commit, several readers.
+    Sqlite {
+        /// The one connection that writes.
+        writer: Arc<Writer>,
+        /// Connections that see what has been committed.
+        readers: SqlitePool,
+    },
+    /// A connection pool.
+    Postgres(PgPool),
+}
+
+/// A unit of work: a write transaction, or a connection that only reads. Dropped without [`Tx::commit`], it is undone.
+#[derive(Debug)]
+pub enum Tx {
+    /// A member of the writer's group.
+    Sqlite(Member),
+    /// A reader.
+    SqliteRead(PoolConnection<Sqlite>),
+    /// A transaction.
+    Postgres(sqlx::Transaction<'static, Postgres>),
+    /// A pooled connection outside any transaction.
+    PostgresRead(PoolConnection<Postgres>),
+}
+
+/// The connection behind a [`Tx`]; what `on!` matches on.
+#[derive(Debug)]
+pub enum Conn<'a> {
+    /// `SQLite`.
+    Sqlite(&'a mut SqliteConnection),
+    /// `PostgreSQL`.
+    Postgres(&'a mut PgConnection),
+}
+
+/// Runs one body against either engine: `on!(tx, |c| sqlx::query("…").execute(&mut *c).await?)`.
+#[macro_export]
+macro_rules! on {
+    ($tx:expr, |$c:ident| $body:expr) => {
+        match $tx.conn() {
+            $crate::store::db::Conn::Sqlite($c) => $body,
+            $crate::store::db::Conn::Postgres($c) => $body,
+        }
+    };
+}
+
+impl Db {
+    /// Opens (and makes, if need be) a `SQLite` file in WAL mode with full durability.
+    pub async fn sqlite(path: &Path) -> StoreResult<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .statement_cache_capacity(300)
+            .busy_timeout(Duration::from_secs(10));
+        let writer = Writer::open(&options).await?;
+        let readers = SqlitePoolOptions::new()
+            .min_connections(1)
+            .max_connections(4)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await?;
+        Ok(Self::Sqlite { writer: Arc::new(writer), readers })
+    }
+
+    /// Connects to `PostgreSQL` with at most `connections` connections.
+    pub async fn postgres(url: &str, connections: u32) -> StoreResult<Self> {
+        let options = PgConnectOptions::from_str(url)?.statement_cache_capacity(300);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Applies the migrations that are missing.
+    pub async fn migrate(&self) -> StoreResult<()> {
+        match self {
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(&mut *writer.idle_connection().await?).await?,
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// Starts a write transaction.
+    pub async fn begin(&self) -> StoreResult<Tx> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(Writer::begin(writer).await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// A connection for reading what has been committed.
+    pub async fn read(&self) -> StoreResult<Tx> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::SqliteRead(readers.acquire().await?),
+            Self::Postgres(pool) => Tx::PostgresRead(pool.acquire().await?),
+        })
+    }
+
+    /// Asks the database for an answer.
+    pub async fn ping(&self) -> StoreResult<()> {
+        let mut tx = self.read().await?;
+        on!(tx, |c| sqlx::query("select 1").execute(&mut *c).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Closes every connection; on `SQLite` this also folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// The connection, for `on!`.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(member) => Conn::Sqlite(member.connection()),
+            Self::SqliteRead(c) => Conn::Sqlite(c),
+            Self::Postgres(tx) => Conn::Postgres(tx),
+            Self::PostgresRead(c) => Conn::Postgres(c),
+        }
+    }
+
+    /// The text of the engine at hand, where the two cannot share one.
+    pub const fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) | Self::SqliteRead(_) => sqlite,
+            Self::Postgres(_) | Self::PostgresRead(_) => postgres,
+        }
+    }
+
+    /// Makes the work durable; when this returns, a power cut cannot undo it.
+    pub async fn commit(self) -> StoreResult<()> {
+        match self {
+            Self::Sqlite(member) => member.commit().await,
+            Self::Postgres(tx) => Ok(tx.commit().await?),
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Ok(()),
+        }
+    }
+}
