@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ids::{UserId, WorkflowId};
+use crate::ids::WorkflowId;
 
 /// A unit of background work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,17 +34,11 @@ pub enum Job {
         /// The workflow that ended.
         workflow: WorkflowId,
     },
-    /// Cancel what an account still has running.
-    CloseAccount {
-        /// The account.
-        user: UserId,
-    },
 }
 
 /// A queue with workers of its own, so that slow work of one sort does not hold up another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(rename_all = "snake_case")]
 pub enum Lane {
     /// Workflows: somebody waits for these.
     Interactive,
@@ -74,7 +68,7 @@ impl Job {
         match self {
             Self::PlanWorkflow { .. } | Self::RunStep { .. } => Lane::Interactive,
             Self::SendEmail { .. } => Lane::Mail,
-            Self::Callback { .. } | Self::CloseAccount { .. } => Lane::Maintenance,
+            Self::Callback { .. } => Lane::Maintenance,
         }
     }
 }
@@ -87,7 +81,6 @@ impl Job {
             Self::RunStep { workflow, step } => format!("step:{workflow}:{step}"),
             Self::SendEmail { mail } => format!("mail:{mail}"),
             Self::Callback { workflow } => format!("callback:{workflow}"),
-            Self::CloseAccount { user } => format!("close:{user}"),
         }
     }
 }

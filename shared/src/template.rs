@@ -167,7 +167,7 @@ impl Templates {
             }
             Value::Object(fields) => {
                 let walked = |(name, field): (&String, &Value)| {
-                    Ok((name.clone(), self.walk(field, scope, &format!("{at}.{name}"))?))
+                    self.walk(field, scope, &format!("{at}.{name}")).map(|field| (name.clone(), field))
                 };
                 fields.iter().map(walked).collect::<Result<_, TemplateError>>().map(Value::Object)
             }

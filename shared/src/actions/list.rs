@@ -44,7 +44,11 @@ fn email_send() -> ActionInfo {
             "message_id": {"type": "string", "description": "The mail's Message-ID."},
             "to": {"type": "array", "items": {"type": "string"}, "description": "Where it went."},
         })),
-        example: json!({"to": "{{ user.email }}", "subject": "Weekly sales", "body": "Total: {{ steps.sales.output.json.total }}"}),
+        example: json!({
+            "to": "{{ user.email }}",
+            "subject": "Weekly sales",
+            "body": "Total: {{ steps.sales.output.json.total }}",
+        }),
     }
 }
 

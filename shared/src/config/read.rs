@@ -1,6 +1,7 @@
 //! Every setting by its name, with what it must look like and its default; the rules between settings.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -25,7 +26,10 @@ pub(super) fn config(source: &mut Source<'_>) -> Config {
     let redis = stores::redis(source);
     let scaled = matches!(database, Database::Postgres { .. });
     if scaled && redis.is_none() && !source.is_faulty("REDIS_URL") {
-        source.fault("REDIS_URL", "is required together with Postgres (or REDIS_HOST); it carries jobs between processes");
+        source.fault(
+            "REDIS_URL",
+            "is required together with Postgres (or REDIS_HOST); it carries jobs between processes",
+        );
     }
     Config {
         database,
@@ -54,7 +58,7 @@ pub(super) fn config(source: &mut Source<'_>) -> Config {
             days: source.value("TRIAL_DAYS", 30, whole(1..=3_650)),
             credits: source.value("TRIAL_CREDITS", 10, whole(0..=1_000_000)),
         },
-        hash_threads: source.value("HASH_THREADS", available_parallelism().map_or(1, Into::into), whole(1..=1_024)),
+        hash_threads: source.value("HASH_THREADS", available_parallelism().map_or(1, NonZero::get), whole(1..=1_024)),
     }
 }
 
@@ -115,7 +119,10 @@ fn smtp(source: &mut Source<'_>) -> Option<SmtpSettings> {
 fn stripe(source: &mut Source<'_>) -> StripeConfig {
     let secret_key = source.secret_text("STRIPE_SECRET_KEY");
     if secret_key.as_ref().is_some_and(|key| !key.starts_with("sk_") && !key.starts_with("rk_")) {
-        source.fault("STRIPE_SECRET_KEY", "must begin with sk_ or rk_; the key that begins with pk_ is the publishable one");
+        source.fault(
+            "STRIPE_SECRET_KEY",
+            "must begin with sk_ or rk_; the key that begins with pk_ is the publishable one",
+        );
     }
     StripeConfig {
         secret_key: secret_key.map(SecretString::from),

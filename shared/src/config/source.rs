@@ -122,12 +122,6 @@ impl<'a> Source<'a> {
         }
         if self.faults.is_empty() { None } else { Some(Faults(self.faults)) }
     }
-
-    /// Every name that was asked for.
-    #[cfg(test)]
-    pub(super) fn asked(&self) -> &BTreeSet<String> {
-        &self.asked
-    }
 }
 
 fn table(path: &Path) -> Result<Table, String> {

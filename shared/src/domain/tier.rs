@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What an account is entitled to.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Tier {
@@ -29,8 +27,7 @@ pub enum Tier {
 
 impl Tier {
     /// Every tier, in the order of the table.
-    pub const ALL: [Self; 5] =
-        [Self::FreeTrial, Self::Student, Self::Employee, Self::Professional, Self::Enterprise];
+    pub const ALL: [Self; 5] = [Self::FreeTrial, Self::Student, Self::Employee, Self::Professional, Self::Enterprise];
 
     /// The tier's name in JSON, in the database and in the configuration.
     pub const fn name(self) -> &'static str {
@@ -119,9 +116,7 @@ impl Default for Tiers {
     fn default() -> Self {
         Self::new(|tier| match tier {
             Tier::FreeTrial => terms([0, 0, 0, 0], [None, Some(2), Some(1)], [10, 100, 120]),
-            Tier::Student => {
-                terms([999, 9_999, 79_900, 799_900], [Some(100), Some(5), Some(5)], [20, 500, 240])
-            }
+            Tier::Student => terms([999, 9_999, 79_900, 799_900], [Some(100), Some(5), Some(5)], [20, 500, 240]),
             Tier::Employee => {
                 terms([2_999, 29_999, 239_900, 2_399_900], [Some(500), Some(20), Some(20)], [50, 2_000, 480])
             }
@@ -129,12 +124,7 @@ impl Default for Tiers {
                 terms([9_999, 99_999, 799_900, 7_999_900], [None, Some(100), Some(100)], [100, 10_000, 960])
             }
             Tier::Enterprise => Terms {
-                prices: Prices {
-                    usd_month: None,
-                    usd_year: None,
-                    inr_month: None,
-                    inr_year: None,
-                },
+                prices: Prices { usd_month: None, usd_year: None, inr_month: None, inr_year: None },
                 ..terms([0; 4], [None; 3], [1_000, 100_000, 6_000])
             },
         })

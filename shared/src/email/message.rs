@@ -139,12 +139,8 @@ mod tests {
     #[test]
     fn line_breaks_cannot_smuggle_in_headers() {
         let sneaky = "x\r\nBcc: eve@example.com".to_owned();
-        let text = written(&Email {
-            subject: sneaky.clone(),
-            headers: vec![("X-Note".into(), sneaky)],
-            ..email()
-        })
-        .unwrap();
+        let text =
+            written(&Email { subject: sneaky.clone(), headers: vec![("X-Note".into(), sneaky)], ..email() }).unwrap();
         assert!(!text.contains("\r\nBcc:"), "{text}");
     }
 

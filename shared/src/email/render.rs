@@ -67,9 +67,7 @@ fn environment(kind: &str) -> Result<Environment<'static>, RenderError> {
     environment.add_filter("href", href);
     let own = |name: &str| name.split_once('/').is_none_or(|(folder, _)| folder == kind);
     for (name, source) in TEMPLATES.into_iter().filter(|(name, _)| own(name)) {
-        environment
-            .add_template(name, source)
-            .map_err(|source| RenderError { template: name.to_owned(), source })?;
+        environment.add_template(name, source).map_err(|source| RenderError { template: name.to_owned(), source })?;
     }
     Ok(environment)
 }

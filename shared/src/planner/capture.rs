@@ -6,19 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use email_address::EmailAddress;
 use serde_json::{Value, json};
 use url::Url;
 
-/// Relative times reach this far and no further.
-const FARTHEST: TimeDelta = TimeDelta::days(3_660);
+/// The longest delay, as of the action `wait`.
+const LONGEST_DELAY: u64 = crate::actions::params::MAX_WAIT_SECONDS;
+/// The longest name, in bytes: it must fit into the subject of a mail.
+const LONGEST_NAME: usize = 150;
 
 /// Words that say when or whether, so that what holds them is more than the name of something. Without this list, "the
 /// report on sales after I approve" would be a report on "sales after I approve", mailed at once.
 const CONDITIONS: [&str; 16] = [
-    "if", "unless", "when", "whenever", "after", "before", "until", "once", "every", "each", "tomorrow", "tonight", "then",
-    "later", "not", "except",
+    "if", "unless", "when", "whenever", "after", "before", "until", "once", "every", "each", "tomorrow", "tonight",
+    "then", "later", "not", "except",
 ];
 
 /// What a phrase found in an intent, by name.
@@ -99,13 +101,16 @@ impl Kind {
             (Self::Word, _) => r"[^\s,;]*[^\s,;:!?.]",
             (Self::Email, _) => r#"[^\s@<>()\[\]{},;:"]+@[^\s@<>()\[\]{},;:"]*[a-z0-9]"#,
             (Self::Url, _) => r#"https?://[^\s<>"{}|\\^`]*[^\s<>"{}|\\^`.,;:!?)']"#,
-            (Self::Site, _) => {
-                r#"(?:https?://[^\s<>"{}|\\^`]*[^\s<>"{}|\\^`.,;:!?)']|(?:[a-z0-9-]+\.)+[a-z]{2,}(?:/[^\s<>"{}|\\^`]*[^\s<>"{}|\\^`.,;:!?)'])?/?)"#
-            }
+            (Self::Site, _) => concat!(
+                r#"(?:https?://[^\s<>"{}|\\^`]*[^\s<>"{}|\\^`.,;:!?)']"#,
+                r#"|(?:[a-z0-9-]+\.)+[a-z]{2,}(?:/[^\s<>"{}|\\^`]*[^\s<>"{}|\\^`.,;:!?)'])?/?)"#
+            ),
             (Self::Number, _) => r"-?[0-9]+(?:\.[0-9]+)?",
-            (Self::Time, _) => {
-                r"(?:(?:in|after)\s+(?:[0-9]+|an?|one)\s*(?:seconds?|secs?|minutes?|mins?|hours?|days?|weeks?)|(?:(?:at|on|after)\s+)?[0-9]{4}-[0-9]{2}-[0-9]{2}[t ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2}))"
-            }
+            (Self::Time, _) => concat!(
+                r"(?:(?:in|after)\s+(?:[0-9]+|an?|one)\s*(?:seconds?|secs?|minutes?|mins?|hours?|days?|weeks?)",
+                r"|(?:(?:at|on|after)\s+)?[0-9]{4}-[0-9]{2}-[0-9]{2}[t ][0-9]{2}:[0-9]{2}:[0-9]{2}",
+                r"(?:\.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2}))"
+            ),
         }
     }
 
@@ -113,7 +118,7 @@ impl Kind {
     pub(super) fn read(self, text: &str) -> Option<Captured> {
         let text = text.trim();
         match self {
-            Self::Words if text.split_whitespace().any(is_condition) => None,
+            Self::Words if text.len() > LONGEST_NAME || text.split_whitespace().any(is_condition) => None,
             Self::Text | Self::Line | Self::Words | Self::Word => Some(Captured::text(unquote(text))),
             Self::Email => EmailAddress::is_valid(text).then(|| Captured::text(text)),
             Self::Url => web_address(text),
@@ -144,13 +149,17 @@ fn is_condition(word: &str) -> bool {
 fn unquote(text: &str) -> &str {
     [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')]
         .iter()
-        .find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close))
+        .find_map(|&(open, close)| {
+            text.strip_prefix(open)?.strip_suffix(close).filter(|inner| !inner.contains([open, close]))
+        })
         .filter(|inner| !inner.trim().is_empty())
         .map_or(text, str::trim)
 }
 
 fn web_address(text: &str) -> Option<Captured> {
-    Url::parse(text).ok().filter(Url::has_host).map(|_| Captured::text(text))
+    Url::parse(text).ok().filter(Url::has_host)?;
+    let (scheme, rest) = text.split_once("://")?;
+    Some(Captured::text(format!("{}://{rest}", scheme.to_ascii_lowercase())))
 }
 
 fn number(text: &str) -> Option<Value> {
@@ -172,10 +181,10 @@ fn time(text: &str) -> Option<Value> {
 }
 
 /// The seconds in `5 minutes`, `an hour` and the like.
-fn delay(text: &str) -> Option<i64> {
+fn delay(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (count, unit) = if digits > 0 { text.split_at(digits) } else { text.split_once(char::is_whitespace)? };
-    let count: i64 = if digits > 0 { count.parse().ok()? } else { 1 };
+    let count: u64 = if digits > 0 { count.parse().ok()? } else { 1 };
     let seconds = match unit.trim_start().chars().next()? {
         's' => 1,
         'm' => 60,
@@ -184,7 +193,7 @@ fn delay(text: &str) -> Option<i64> {
         'w' => 604_800,
         _ => return None,
     };
-    count.checked_mul(seconds).filter(|&total| total <= FARTHEST.num_seconds())
+    count.checked_mul(seconds).filter(|&total| total <= LONGEST_DELAY)
 }
 
 #[cfg(test)]
@@ -225,6 +234,7 @@ mod tests {
         assert_eq!(unquote("\"hello\""), "hello");
         assert_eq!(unquote("“hello”"), "hello");
         assert_eq!(unquote("say \"hello\""), "say \"hello\"");
+        assert_eq!(unquote("\"a\" and \"b\""), "\"a\" and \"b\"");
         assert_eq!(unquote("\"\""), "\"\"");
     }
 
@@ -244,6 +254,7 @@ mod tests {
     fn a_bare_host_name_is_a_site() {
         let read = Kind::Site.read("example.com/health").map(|found| found.text);
         assert_eq!(read.as_deref(), Some("https://example.com/health"));
+        assert_eq!(Kind::Url.read("HTTPS://a.io").map(|found| found.text).as_deref(), Some("https://a.io"));
         assert_eq!(Kind::Email.read("not@"), None);
     }
 

@@ -1,9 +1,10 @@
 //! Filling: puts what was captured from an intent into the `<<name>>` places of a recipe's steps.
 //!
-//! A step's texts are templates that are rendered when the step runs, and an intent is written by anyone. So a capture
-//! must never become template code: within text it goes in as it is when it holds no `{` (without which no template code
-//! can begin) and as a quoted literal otherwise; within an expression it always goes in as a literal. Places where
-//! neither is possible (inside quotes, comments and raw blocks, or right after a `{`) are faults of the recipe.
+//! A step's texts are templates that are rendered when the step runs, and an intent is written by anyone. So a
+//! capture must never become template code: within text it goes in as it is when it holds no `{` (without which no
+//! template code can begin) and as a quoted literal otherwise; within an expression it always goes in as a literal.
+//! Places where neither is possible (inside quotes, comments and raw blocks, or right after a `{`) are faults of the
+//! recipe. Keep [`State`] in step with the lexer of minijinja.
 
 use std::collections::BTreeMap;
 
@@ -121,7 +122,7 @@ impl State {
             Self::Code { close, depth } => Self::step_in_code(rest, close, depth, next),
             Self::Quoted { close, depth, mark } if rest.starts_with(mark) => (Self::Code { close, depth }, next),
             Self::Quoted { .. } if rest.starts_with('\\') => {
-                (*self, rest.chars().take(2).map(char::len_utf8).sum())
+                (*self, rest.chars().take(2).map(char::len_utf8).sum::<usize>())
             }
             unchanged => (unchanged, next),
         };

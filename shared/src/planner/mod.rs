@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use self::recipe::Recipe;
+use crate::actions::Catalogue;
 use crate::domain::plan::{OnFailure, Plan, PlanStep, Retry};
 
 /// The recipes that come with the program: file name and text.
@@ -109,26 +110,28 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct Planner {
     recipes: Vec<Recipe>,
+    catalogue: Catalogue,
 }
 
 impl Planner {
-    /// The built-in recipes and those of the folder `extra`, which replace built-in ones of the same name.
+    /// Reads the built-in recipes and those of the folder `extra`, which replace built-in ones of the same name.
     ///
     /// Fails with every fault of every file, each beginning with the file's name.
     pub fn new(extra: Option<&Path>) -> Result<Self, Vec<String>> {
+        let catalogue = Catalogue::new();
         let mut faults = Vec::new();
         let built_in = BUILT_IN.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
-        let mut recipes = parse_all(built_in, &mut faults);
+        let mut recipes = parse_all(built_in, &catalogue, &mut faults);
         if let Some(folder) = extra {
             let files = read_folder(folder, &mut faults);
-            recipes.extend(parse_all(files, &mut faults));
+            recipes.extend(parse_all(files, &catalogue, &mut faults));
         }
         if !faults.is_empty() {
             return Err(faults);
         }
         let mut recipes: Vec<Recipe> = recipes.into_values().collect();
         recipes.sort_by_key(|recipe| Reverse(recipe.priority));
-        Ok(Self { recipes })
+        Ok(Self { recipes, catalogue })
     }
 
     /// The plan for `intent`: the one `given`, else that of the first recipe that understands it, else one step that
@@ -138,7 +141,7 @@ impl Planner {
             return Planned { plan: plan.clone(), by: PlannedBy::Given };
         }
         let by_recipe = self.recipes.iter().find_map(|recipe| {
-            let plan = recipe.plan(intent, context)?;
+            let plan = recipe.plan(intent, context, &self.catalogue)?;
             Some(Planned { plan, by: PlannedBy::Recipe(recipe.name.clone()) })
         });
         by_recipe.unwrap_or_else(|| Planned { plan: ask_a_person(intent), by: PlannedBy::Human })
@@ -161,10 +164,14 @@ fn ask_a_person(intent: &str) -> Plan {
 }
 
 /// The recipes in `files` (name and text) by their names; what is wrong goes to `faults`.
-fn parse_all(files: Vec<(String, String)>, faults: &mut Vec<String>) -> BTreeMap<String, Recipe> {
+fn parse_all(
+    files: Vec<(String, String)>,
+    catalogue: &Catalogue,
+    faults: &mut Vec<String>,
+) -> BTreeMap<String, Recipe> {
     let mut recipes: BTreeMap<String, Recipe> = BTreeMap::new();
     for (file, text) in files {
-        match Recipe::parse(&text) {
+        match Recipe::parse(&text, catalogue) {
             Ok(recipe) if recipes.contains_key(&recipe.name) => {
                 faults.push(format!("{file}: another file is named \"{}\" too", recipe.name));
             }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::capture::Captures;
 use super::fill::{FillError, Filling};
 use super::phrase::Phrase;
+use crate::actions::Catalogue;
 use crate::domain::plan::{Plan, PlanStep};
 
 /// A recipe, ready to plan intents.
@@ -46,7 +47,7 @@ struct File {
 
 impl Recipe {
     /// Reads a recipe file, or lists everything that is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<String>> {
+    pub(super) fn parse(text: &str, catalogue: &Catalogue) -> Result<Self, Vec<String>> {
         let file: File = toml::from_str(text).map_err(|error| vec![describe(&error, text)])?;
         let mut faults = file.check();
         let mut phrases = Vec::new();
@@ -58,17 +59,19 @@ impl Recipe {
         }
         let File { name, priority, requires, defaults, steps, .. } = file;
         let recipe = Self { name, priority, phrases, requires, defaults, steps };
-        faults.extend(recipe.try_out());
+        faults.extend(recipe.try_out(catalogue));
         if faults.is_empty() { Ok(recipe) } else { Err(faults) }
     }
 
     /// The plan for `intent`; nothing when this recipe does not understand it or the context lacks something.
-    pub(super) fn plan(&self, intent: &str, context: &Value) -> Option<Plan> {
+    pub(super) fn plan(&self, intent: &str, context: &Value, catalogue: &Catalogue) -> Option<Plan> {
         if !self.requires.iter().all(|path| is_present(context, path)) {
             return None;
         }
         let understood = self.phrases.iter().filter_map(|phrase| phrase.read(intent));
-        understood.filter_map(|captures| self.fill(&captures).ok()).find(|plan| plan.check_graph("plan").is_empty())
+        understood
+            .filter_map(|captures| self.fill(&captures).ok())
+            .find(|plan| catalogue.check(plan, "plan").is_empty())
     }
 
     fn fill(&self, captures: &Captures) -> Result<Plan, FillError> {
@@ -81,12 +84,15 @@ impl Recipe {
     }
 
     /// Plans a sample intent of each phrase, so that a fault shows when the recipe is loaded and not when it is used.
-    fn try_out(&self) -> Vec<String> {
+    fn try_out(&self, catalogue: &Catalogue) -> Vec<String> {
         let mut faults = Vec::new();
         for phrase in &self.phrases {
             match self.fill(&phrase.samples()) {
                 Ok(plan) => faults.extend(
-                    plan.check_graph("plan").into_iter().map(|error| format!("{}: {}", error.field, error.message)),
+                    catalogue
+                        .check(&plan, "plan")
+                        .into_iter()
+                        .map(|error| format!("{}: {}", error.field, error.message)),
                 ),
                 Err(error) => faults.push(error.to_string()),
             }
@@ -136,15 +142,17 @@ mod tests {
 
     use super::*;
 
-    const STEPS: &str = "[[steps]]\nid = \"mail\"\naction = \"email.send\"\nwith = { to = \"<<to>>\" }\n";
+    const STEPS: &str = "[[steps]]\nid = \"mail\"\naction = \"email.send\"\n\
+        with = { to = \"<<to>>\", subject = \"s\", body = \"b\" }\n";
 
     fn faults(text: &str) -> Vec<String> {
-        Recipe::parse(text).unwrap_err()
+        Recipe::parse(text, &Catalogue::new()).unwrap_err()
     }
 
     #[test]
     fn everything_wrong_with_a_file_is_listed_together() {
-        let head = "name = \"Bad Name\"\nsummary = \" \"\nphrases = [\"a (b\", \"mail {what}\"]\nrequires = [\"url\"]\n";
+        let head = "name = \"Bad Name\"\nsummary = \" \"\nphrases = [\"a (b\", \"mail {what}\"]\n";
+        let head = format!("{head}requires = [\"url\"]\n");
         let found = faults(&format!("{head}{STEPS}needs = [\"nothing\"]\n"));
         let expected = [
             "name \"Bad Name\": must be lower-case letters, digits and hyphens",
@@ -164,6 +172,13 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_that_the_action_does_not_take_is_a_fault_of_the_recipe() {
+        let head = "name = \"a\"\nsummary = \"a\"\nphrases = [\"mail {to:email}\"]\n";
+        let found = faults(&format!("{head}{}", STEPS.replace("subject", "title")));
+        assert!(found.iter().any(|fault| fault.starts_with("plan.steps[0].with")), "{found:?}");
+    }
+
+    #[test]
     fn a_fault_of_the_file_format_names_its_line() {
         let found = faults("name = \"a\"\nsummary = \"a\"\npriority = \"high\"\n");
         assert!(found[0].starts_with("line 3: "), "{found:?}");
@@ -173,8 +188,10 @@ mod tests {
     fn an_optional_capture_without_default_is_a_fault_and_with_one_is_not() {
         let head = "name = \"a\"\nsummary = \"a\"\nphrases = [\"mail (me|{to:email})\"]\n";
         assert_eq!(faults(&format!("{head}{STEPS}")), ["<<to>> is not always captured and has no default"]);
-        let recipe = Recipe::parse(&format!("{head}defaults = {{ to = \"{{{{ user.email }}}}\" }}\n{STEPS}")).unwrap();
-        let to = |intent| recipe.plan(intent, &json!({})).map(|plan| plan.steps[0].with["to"].clone());
+        let text = &format!("{head}defaults = {{ to = \"{{{{ user.email }}}}\" }}\n{STEPS}");
+        let catalogue = Catalogue::new();
+        let recipe = Recipe::parse(text, &catalogue).unwrap();
+        let to = |intent| recipe.plan(intent, &json!({}), &catalogue).map(|plan| plan.steps[0].with["to"].clone());
         assert_eq!(to("mail me"), Some(json!("{{ user.email }}")));
         assert_eq!(to("mail a@b.io"), Some(json!("a@b.io")));
     }

@@ -1,4 +1,4 @@
-use serde_json::json;
+//! Tests of planning as a whole. What intents lead to is listed in `intents.txt`; to add a wording, add it there.
 
 use super::*;
 
@@ -36,7 +36,8 @@ fn check(title: &str, context: &Value) {
         let mut parts = expectation.split("; ");
         let name = planned.by.to_string();
         assert_eq!(Some(name.strip_prefix("recipe:").unwrap_or(&name)), parts.next(), "{intent}");
-        assert_eq!(planned.plan.check_graph("plan"), [], "{intent}");
+        let faults = planner.catalogue.check(&planned.plan, "plan");
+        assert!(faults.is_empty(), "{intent}: {faults:?}");
         for (path, value) in parts.map(|part| part.split_once(" = ").unwrap()) {
             assert_eq!(parameter(&planned.plan, path), value, "{path} of {intent}");
         }
@@ -59,7 +60,11 @@ fn what_the_context_holds_decides_between_recipes() {
 fn every_built_in_recipe_is_covered_by_the_table() {
     let rows: Vec<_> = [rows(EMPTY_CONTEXT), rows(FULL_CONTEXT)].concat();
     for recipe in &planner().recipes {
-        assert!(rows.iter().any(|(_, leads_to)| leads_to.split("; ").next() == Some(&recipe.name)), "{}", recipe.name);
+        assert!(
+            rows.iter().any(|(_, leads_to)| leads_to.split("; ").next() == Some(recipe.name.as_str())),
+            "{}",
+            recipe.name
+        );
     }
     assert_eq!(planner().recipes.len(), BUILT_IN.len());
 }
@@ -84,6 +89,26 @@ fn an_intent_that_holds_template_code_is_mailed_and_asked_as_it_was_written() {
     assert_eq!(render(&parameter(&reminded, "mail.subject")), format!("Reminder: {attack}"));
     let asked = planner().plan(attack, &json!({}), None).plan;
     assert_eq!(render(&parameter(&asked, "task.instructions")), attack);
+}
+
+#[test]
+fn an_intent_of_any_length_becomes_a_task_that_a_person_can_be_given() {
+    let planner = planner();
+    for intent in ["x".repeat(4_000), "{".repeat(4_000)] {
+        let planned = planner.plan(&intent, &json!({}), None);
+        assert_eq!(planned.by, PlannedBy::Human);
+        let faults = planner.catalogue.check(&planned.plan, "plan");
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_action_is_left_to_a_person() {
+    let far = planner().plan("remind me in 500 days to renew", &json!({}), None);
+    assert_eq!(far.by, PlannedBy::Human);
+    let subject = "s".repeat(300);
+    let intent = format!("send a mail to bob@example.com with the subject {subject} and the text hello");
+    assert_eq!(planner().plan(&intent, &json!({}), None).by, PlannedBy::Human);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod memory;
 mod pubsub;
 mod redis;
+mod scripts;
 
 use secrecy::SecretString;
 use serde_json::Value;

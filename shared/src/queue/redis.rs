@@ -1,8 +1,8 @@
 //! The queue on Redis, in the data model of apalis-redis: a list of waiting ids, a hash of payloads, a set per worker.
 //!
 //! The crate's own push, purge and worker clean-up have faults that lose wake-ups or wedge the queue (`ARCHITECTURE.md`
-//! lists them), so the scripts below do these on the same keys; its workers fetch and acknowledge. Each script is atomic,
-//! so an id is always in exactly one place. For one more operation: a script here, its keys taken from [`Config`].
+//! lists them), so `scripts.rs` does these on the same keys; its workers fetch and acknowledge. For one more operation: a
+//! method here, its keys taken from [`Config`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,54 +19,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::QueueError;
 use super::pubsub::{Channels, Signals, announce, listen};
+use super::scripts::{HAND_BACK, PURGE, PUSH};
 use crate::job::Lane;
 
 /// The most messages that wait in one lane, as far as the relays keep to it.
 const DEPTH: usize = 2000;
-const PURGE: usize = 500;
+/// How many messages one call of the janitor's script removes.
+const PURGE_AT_ONCE: usize = 500;
 /// Longer than a stall that one would rather sit out: a worker dies of a request that fails.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// KEYS: payloads, waiting list, prefix of metadata, channel; ARGV: id, payload, id, payload, …
-const PUSH: &str = "
-for i = 1, #ARGV, 2 do
-  if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('HSET', KEYS[3] .. ':' .. ARGV[i],
-      'attempts', 0, 'max_attempts', 25, 'status', 'Pending', 'idempotency_key', '')
-    redis.call('RPUSH', KEYS[2], ARGV[i])
-  end
-end
-redis.call('PUBLISH', KEYS[4], #ARGV / 2)
-return #ARGV / 2";
-
-/// KEYS: set of ended ids, payloads, prefix of metadata; ARGV: how many to purge.
-const PURGE_SCRIPT: &str = "
-local ids = redis.call('SPOP', KEYS[1], ARGV[1])
-if #ids == 0 then return 0 end
-local metadata = {}
-for i, id in ipairs(ids) do metadata[i] = KEYS[3] .. ':' .. id end
-redis.call('HDEL', KEYS[2], unpack(ids))
-redis.call('UNLINK', unpack(metadata))
-return #ids";
-
-/// KEYS: the worker's set, payloads, prefix of metadata, waiting list, workers, the worker's metadata, channel;
-/// ARGV: the worker. An id without payload or metadata would kill every worker that fetches it, so it goes.
-const HAND_BACK: &str = "
-local back = 0
-for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local metadata = KEYS[3] .. ':' .. id
-  if redis.call('HEXISTS', KEYS[2], id) == 1 and redis.call('EXISTS', metadata) == 1 then
-    redis.call('LPUSH', KEYS[4], id)
-    back = back + 1
-  else
-    redis.call('HDEL', KEYS[2], id)
-    redis.call('UNLINK', metadata)
-  end
-end
-redis.call('UNLINK', KEYS[1], KEYS[6])
-redis.call('ZREM', KEYS[5], ARGV[1])
-if back > 0 then redis.call('PUBLISH', KEYS[7], back) end
-return back";
 
 /// A queue on a Redis server. Cloning shares it.
 #[derive(Clone)]
@@ -106,7 +67,7 @@ impl RedisQueue {
             channels,
             next_name: AtomicU64::new(0),
             push: Script::new(PUSH),
-            purge: Script::new(PURGE_SCRIPT),
+            purge: Script::new(PURGE),
             hand_back: Script::new(HAND_BACK),
             signals,
             committed,
@@ -212,12 +173,12 @@ impl RedisQueue {
 
     async fn purge(&self, config: &Config, ended: String) -> Result<u64, QueueError> {
         let mut call = self.0.purge.prepare_invoke();
-        call.key(ended).key(config.job_data_hash()).key(config.job_meta_hash()).arg(PURGE);
+        call.key(ended).key(config.job_data_hash()).key(config.job_meta_hash()).arg(PURGE_AT_ONCE);
         let mut total = 0;
         loop {
             let removed: u64 = call.invoke_async(&mut self.connection()).await?;
             total += removed;
-            if removed < PURGE as u64 {
+            if removed < PURGE_AT_ONCE as u64 {
                 return Ok(total);
             }
         }

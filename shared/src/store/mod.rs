@@ -7,4 +7,37 @@
 pub mod db;
 mod group_commit;
 
+pub mod credits;
+pub mod duties;
+pub mod idempotency;
+pub mod mails;
+pub mod outbox;
+pub mod sessions;
+pub mod users;
+pub mod workflow_rows;
+pub mod workflows;
+
 pub use db::{Db, StoreError, StoreResult, Tx};
+
+/// Cuts rows into pieces of few different sizes, so that statements with one group of parameters per row come in few
+/// texts and stay prepared.
+pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len())?;
+        let (piece, rest) = rows.split_at(size);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+/// Builds and runs one statement on either engine: `batch!(tx, |q| { q.push("…"); … })` gives the rows affected.
+macro_rules! batch {
+    ($tx:expr, |$q:ident| $build:block) => {
+        on!($tx, |c| {
+            let mut $q = sqlx::QueryBuilder::new("");
+            $build
+            $q.build().execute(&mut *c).await?.rows_affected()
+        })
+    };
+}
+pub(crate) use batch;

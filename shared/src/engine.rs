@@ -1,0 +1,150 @@
+//! The engine: commands to workflows, many at a time in one transaction.
+//!
+//! There is no orchestrator process to crash: whoever has something to tell a workflow loads it under a lock, lets the
+//! pure aggregate decide, and saves rows, audit entries, outbox rows, refunds and mails together.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::domain::status::WorkflowStatus;
+use crate::domain::workflow::{Changes, Circumstances, Claim, Command, Refusal, Workflow};
+use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
+use crate::ids::WorkflowId;
+use crate::store::{Db, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
+
+/// A command with its addressee and circumstances.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// What to do.
+    pub command: Command,
+    /// Who asks, when, on what terms.
+    pub with: Circumstances,
+}
+
+/// What became of an order.
+pub type Outcome = Result<Option<Claim>, Refusal>;
+
+/// What became of some orders.
+#[derive(Debug)]
+pub struct Applied {
+    /// An outcome for each order.
+    pub outcomes: Vec<Outcome>,
+    /// Whether rows were put into the outbox, so that the relay should look.
+    pub wake: bool,
+}
+
+/// Carries out orders in one transaction, in their order.
+pub async fn apply(db: &Db, base_url: &str, orders: &[Order]) -> StoreResult<Applied> {
+    let mut tx = db.begin().await?;
+    let applied = apply_in(&mut tx, base_url, orders).await?;
+    tx.commit().await?;
+    Ok(applied)
+}
+
+/// Like [`apply`], within a transaction of the caller.
+pub async fn apply_in(tx: &mut Tx, base_url: &str, orders: &[Order]) -> StoreResult<Applied> {
+    let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
+    let loaded = workflow_rows::lock(tx, &ids).await?;
+    let mut loaded: BTreeMap<_, (Workflow, Vec<Changes>)> = loaded.into_iter().map(|w| (w.id, (w, vec![]))).collect();
+    let mut outcomes = Vec::with_capacity(orders.len());
+    let mut stray = Vec::new();
+    for order in orders {
+        let Some((workflow, changes)) = loaded.get_mut(&order.workflow) else {
+            outcomes.push(Err(Refusal::WrongState("there is no such workflow".into())));
+            continue;
+        };
+        let mut out = Changes::default();
+        match workflow.handle(order.command.clone(), &order.with, &mut out) {
+            Ok(()) => {
+                outcomes.push(Ok(out.claim.clone()));
+                changes.push(out);
+            }
+            Err(refusal) => {
+                // A refused command has changed nothing, but it may have found a row that leads nowhere.
+                stray.append(&mut out.delete);
+                outcomes.push(Err(refusal));
+            }
+        }
+    }
+    let changed: Vec<_> = loaded.into_values().filter(|(_, changes)| !changes.is_empty()).collect();
+    outbox::delete(tx, &stray).await?;
+    workflow_rows::save(tx, &changed).await?;
+    for (workflow, changes) in &changed {
+        if let Some(last) = orders.iter().rev().find(|order| order.workflow == workflow.id) {
+            follow_up(tx, base_url, (workflow, changes), &last.with).await?;
+        }
+    }
+    // A claim's own alarm lies in the future and wakes nobody.
+    let wake = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.ended || c.put.len() > c.claim.iter().count());
+    Ok(Applied { outcomes, wake })
+}
+
+/// Refunds and mails that a change leads to.
+async fn follow_up(
+    tx: &mut Tx,
+    base_url: &str,
+    (workflow, changes): (&Workflow, &[Changes]),
+    with: &Circumstances,
+) -> StoreResult<()> {
+    if changes.iter().any(|c| c.refund) {
+        credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, with.now).await?;
+    }
+    if changes.iter().any(|c| c.ended) && matches!(workflow.status, WorkflowStatus::Completed | WorkflowStatus::Failed) {
+        announce_end(tx, base_url, workflow, with).await?;
+    }
+    Ok(())
+}
+
+async fn announce_end(tx: &mut Tx, base_url: &str, workflow: &Workflow, with: &Circumstances) -> StoreResult<()> {
+    let Some(user) = users::by_id(tx, workflow.user_id).await? else { return Ok(()) };
+    let failed = workflow.status == WorkflowStatus::Failed;
+    if !(if failed { user.mail_on_failure } else { user.mail_on_finish }) {
+        return Ok(());
+    }
+    let Some(origin) = crate::store::workflows::origin(tx, workflow.id).await? else { return Ok(()) };
+    let link = format!("{}/api/v1/workflows/{}", base_url.trim_end_matches('/'), workflow.id);
+    let mail = if failed {
+        let step = workflow.steps.iter().find(|s| s.status == crate::domain::status::StepStatus::Failed);
+        Mail::WorkflowFailed(WorkflowFailed {
+            name: user.full_name,
+            link,
+            intent: origin.intent,
+            failed_step: step.map(|s| s.id.clone()),
+            error: workflow.error.clone().unwrap_or_default(),
+            failed_at: with.now,
+        })
+    } else {
+        let done = workflow.steps.iter().filter(|s| s.status == crate::domain::status::StepStatus::Completed).count();
+        Mail::WorkflowFinished(WorkflowFinished {
+            name: user.full_name,
+            link,
+            intent: origin.intent,
+            steps_completed: done as i64,
+            finished_at: with.now,
+        })
+    };
+    // A resumed workflow may end again: each end has its own mail.
+    let occasion = format!("{}:{}", workflow.id, workflow.audit_seq);
+    mails::put(tx, (workflow.user_id, &user.email), &mail, &occasion, with.now).await?;
+    Ok(())
+}
+
+/// The scope that a workflow's templates see.
+pub async fn scope(tx: &mut Tx, workflow: WorkflowId, with_outputs: bool) -> StoreResult<Value> {
+    let Some(origin) = crate::store::workflows::origin(tx, workflow).await? else { return Ok(Value::Null) };
+    let mut steps = serde_json::Map::new();
+    if with_outputs {
+        for (step, output) in crate::store::workflows::outputs(tx, workflow).await? {
+            steps.insert(step, serde_json::json!({ "output": output }));
+        }
+    }
+    Ok(serde_json::json!({
+        "intent": origin.intent,
+        "context": origin.context,
+        "user": {"email": origin.email, "full_name": origin.full_name, "username": origin.username},
+        "steps": steps,
+    }))
+}

@@ -1,0 +1,63 @@
+//! What a running role has at hand; built once, in `src/boot.rs`, and passed on by cloning.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::actions::Catalogue;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::workflow::{Circumstances, Command};
+use crate::email::Mailer;
+use crate::engine::{self, Order, Outcome};
+use crate::ids::WorkflowId;
+use crate::passwords::Passwords;
+use crate::planner::Planner;
+use crate::queue::Queue;
+use crate::store::{Db, StoreResult};
+use crate::template::Templates;
+use crate::tokens::Tokens;
+
+/// Everything that handlers and jobs need.
+#[derive(Clone)]
+pub struct Services {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where the present comes from.
+    pub clock: Clock,
+    /// The source of truth.
+    pub db: Db,
+    /// The transport of jobs.
+    pub queue: Queue,
+    /// Delivers mail.
+    pub mailer: Arc<Mailer>,
+    /// The actions that plans may name.
+    pub catalogue: Arc<Catalogue>,
+    /// Makes plans.
+    pub planner: Arc<Planner>,
+    /// Renders parameters.
+    pub templates: Templates,
+    /// Signs and reads tokens.
+    pub tokens: Arc<Tokens>,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+}
+
+impl Services {
+    /// The terms of a command that comes from `actor`, not from a worker.
+    pub fn circumstances(&self, actor: String, now: DateTime<Utc>) -> Circumstances {
+        let lease = std::time::Duration::from_secs(self.config.lease_s);
+        Circumstances { now, actor, lease, take_next: false }
+    }
+
+    /// Gives one command to one workflow, in a transaction of its own.
+    pub async fn order(&self, workflow: WorkflowId, command: Command, actor: String) -> StoreResult<Outcome> {
+        let with = self.circumstances(actor, self.clock.now());
+        let mut applied =
+            engine::apply(&self.db, self.config.base_url.as_str(), &[Order { workflow, command, with }]).await?;
+        if applied.wake {
+            self.queue.wake().await;
+        }
+        Ok(applied.outcomes.pop().unwrap_or(Ok(None)))
+    }
+}

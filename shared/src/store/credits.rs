@@ -1,0 +1,265 @@
+//! Trials, subscriptions and the credit ledger.
+//!
+//! The balance moves in the same statement that checks it, and every movement has an entry in the append-only ledger
+//! whose (reason, reference) is unique: the sum of the entries is the balance, and nothing happens twice.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{StoreResult, Tx};
+use crate::domain::status::Charged;
+use crate::domain::tier::Tier;
+use crate::ids::{self, UserId, WorkflowId};
+
+/// A user's trial.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Trial {
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// When it ends.
+    pub ends_at: DateTime<Utc>,
+    /// Credits given in all.
+    pub credits_total: i64,
+    /// Credits left.
+    pub credits: i64,
+}
+
+/// A user's subscription.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Subscription {
+    /// What was bought.
+    pub tier: Tier,
+    /// As Stripe names it: `active`, `past_due`, `canceled`.
+    pub status: String,
+    /// The end of the period that is paid for.
+    pub current_period_end: DateTime<Utc>,
+    /// Workflows used in this period.
+    pub workflows_used: i64,
+}
+
+/// Starts a user's trial once; a second call changes nothing.
+pub async fn start_trial(tx: &mut Tx, user: UserId, trial: &Trial) -> StoreResult<bool> {
+    let done = on!(tx, |c| {
+        sqlx::query(
+            "insert into trials (user_id, started_at, ends_at, credits_total, credits) values ($1, $2, $3, 0, 0)
+             on conflict (user_id) do nothing",
+        )
+        .bind(user)
+        .bind(trial.started_at)
+        .bind(trial.ends_at)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    if done == 1 {
+        grant(tx, user, trial.credits_total, ("trial_grant", user.0), trial.started_at).await?;
+    }
+    Ok(done == 1)
+}
+
+/// Gives credits once per (reason, reference). False: given before, or the user has no trial.
+pub async fn grant(
+    tx: &mut Tx,
+    user: UserId,
+    credits: i64,
+    (reason, reference): (&str, Uuid),
+    now: DateTime<Utc>,
+) -> StoreResult<bool> {
+    if trial(tx, user).await?.is_none() || !enter(tx, user, credits, (reason, reference), now).await? {
+        return Ok(false);
+    }
+    on!(tx, |c| {
+        sqlx::query(
+            "update trials set credits = credits + $2, credits_total = credits_total + $2 where user_id = $1",
+        )
+        .bind(user)
+        .bind(credits)
+        .execute(&mut *c)
+        .await?.rows_affected()
+    });
+    Ok(true)
+}
+
+/// Writes a ledger entry; false if there is one for this reason and reference.
+async fn enter(
+    tx: &mut Tx,
+    user: UserId,
+    amount: i64,
+    (reason, reference): (&str, Uuid),
+    now: DateTime<Utc>,
+) -> StoreResult<bool> {
+    let done = on!(tx, |c| {
+        sqlx::query(
+            "insert into ledger (id, user_id, amount, reason, reference, created_at) values ($1, $2, $3, $4, $5, $6)
+             on conflict (reason, reference) do nothing",
+        )
+        .bind(ids::new(now))
+        .bind(user)
+        .bind(amount)
+        .bind(reason)
+        .bind(reference)
+        .bind(now)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    Ok(done == 1)
+}
+
+/// Takes one trial credit for a workflow if the trial runs and one is left; gives what is left then.
+pub async fn charge_trial(
+    tx: &mut Tx,
+    user: UserId,
+    workflow: WorkflowId,
+    now: DateTime<Utc>,
+) -> StoreResult<Option<i64>> {
+    let left: Option<i64> = on!(tx, |c| {
+        sqlx::query_scalar(
+            "update trials set credits = credits - 1 where user_id = $1 and credits > 0 and ends_at > $2
+             returning credits",
+        )
+        .bind(user)
+        .bind(now)
+        .fetch_optional(&mut *c)
+        .await?
+    });
+    if left.is_some() {
+        enter(tx, user, -1, ("charge", workflow.0), now).await?;
+    }
+    Ok(left)
+}
+
+/// Takes one of a subscription's workflows, `limit` a period (`None`: unlimited), if the subscription entitles at `now`.
+pub async fn charge_subscription(
+    tx: &mut Tx,
+    user: UserId,
+    limit: Option<i64>,
+    ends_after: DateTime<Utc>,
+) -> StoreResult<bool> {
+    let done = on!(tx, |c| {
+        sqlx::query(
+            "update subscriptions set workflows_used = workflows_used + 1 where user_id = $1
+             and status in ('active', 'past_due') and current_period_end > $2 and workflows_used < $3",
+        )
+        .bind(user)
+        .bind(ends_after)
+        .bind(limit.unwrap_or(i64::MAX))
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    Ok(done == 1)
+}
+
+/// Gives back what a workflow was charged, once.
+pub async fn refund(
+    tx: &mut Tx,
+    user: UserId,
+    workflow: WorkflowId,
+    charged: Charged,
+    now: DateTime<Utc>,
+) -> StoreResult<bool> {
+    let amount = i64::from(charged == Charged::Trial);
+    if !enter(tx, user, amount, ("refund", workflow.0), now).await? {
+        return Ok(false);
+    }
+    let sql = match charged {
+        Charged::Trial => "update trials set credits = credits + 1 where user_id = $1",
+        Charged::Subscription => {
+            "update subscriptions set workflows_used = workflows_used - 1 where user_id = $1 and workflows_used > 0"
+        }
+    };
+    on!(tx, |c| sqlx::query(sql).bind(user).execute(&mut *c).await?.rows_affected());
+    Ok(true)
+}
+
+/// A user's trial, if it was ever started.
+pub async fn trial(tx: &mut Tx, user: UserId) -> StoreResult<Option<Trial>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as("select started_at, ends_at, credits_total, credits from trials where user_id = $1")
+            .bind(user)
+            .fetch_optional(&mut *c)
+            .await?
+    }))
+}
+
+/// A user's subscription, if there is one.
+pub async fn subscription(tx: &mut Tx, user: UserId) -> StoreResult<Option<Subscription>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as("select tier, status, current_period_end, workflows_used from subscriptions where user_id = $1")
+            .bind(user)
+            .fetch_optional(&mut *c)
+            .await?
+    }))
+}
+
+/// Writes a subscription as it now is.
+pub async fn put_subscription(
+    tx: &mut Tx,
+    user: UserId,
+    subscription: &Subscription,
+    since: DateTime<Utc>,
+) -> StoreResult<()> {
+    on!(tx, |c| {
+        sqlx::query(
+            "insert into subscriptions (user_id, tier, status, current_period_start, current_period_end, workflows_used)
+             values ($1, $2, $3, $4, $5, $6) on conflict (user_id) do update set tier = excluded.tier,
+             status = excluded.status, current_period_start = excluded.current_period_start,
+             current_period_end = excluded.current_period_end, workflows_used = excluded.workflows_used",
+        )
+        .bind(user)
+        .bind(subscription.tier.name())
+        .bind(&subscription.status)
+        .bind(since)
+        .bind(subscription.current_period_end)
+        .bind(subscription.workflows_used)
+        .execute(&mut *c)
+        .await?.rows_affected()
+    });
+    Ok(())
+}
+
+/// A trial that ends in a window of time, with whom to tell.
+#[derive(Debug, Clone, FromRow)]
+pub struct EndingTrial {
+    /// The account.
+    pub user_id: UserId,
+    /// When it ends.
+    pub ends_at: DateTime<Utc>,
+    /// Credits left.
+    pub credits: i64,
+    /// The account's address.
+    pub email: String,
+    /// The account's full name.
+    pub full_name: String,
+}
+
+/// Trials that end after `from` and not after `to`, of accounts that are not disabled and have no subscription.
+pub async fn trials_ending(tx: &mut Tx, from: DateTime<Utc>, to: DateTime<Utc>) -> StoreResult<Vec<EndingTrial>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as(
+            "select t.user_id, t.ends_at, t.credits, u.email, u.full_name from trials t join users u on u.id = t.user_id
+             where t.ends_at > $1 and t.ends_at <= $2 and not u.disabled
+             and not exists (select 1 from subscriptions s where s.user_id = t.user_id and s.status = 'active')
+             order by t.ends_at, t.user_id",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(&mut *c)
+        .await?
+    }))
+}
+
+/// Accounts whose ledger does not add up to their balance: (user, balance, sum). A sound store has none.
+pub async fn unbalanced(tx: &mut Tx) -> StoreResult<Vec<(UserId, i64, i64)>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as(
+            "select t.user_id, t.credits, cast(coalesce(sum(l.amount), 0) as bigint) from trials t
+             left join ledger l on l.user_id = t.user_id group by t.user_id, t.credits
+             having t.credits <> coalesce(sum(l.amount), 0)",
+        )
+        .fetch_all(&mut *c)
+        .await?
+    }))
+}

@@ -1,0 +1,101 @@
+//! The outbox: one row per open piece of work, due at a time.
+//!
+//! A row stays until the transaction that records the work's end deletes it. Handing it to the queue only moves its due
+//! time ahead, so a message that the queue loses is handed out again.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::types::Json;
+
+use super::{StoreResult, Tx, batch, pieces};
+use crate::job::{Job, Lane};
+
+/// How long a message may be under way before it is taken to be lost; doubled with each push, up to 16 times.
+pub const VISIBILITY: TimeDelta = TimeDelta::seconds(30);
+
+/// Puts jobs, each due at its time; an open row of the same key is moved to the new time.
+pub async fn put(tx: &mut Tx, jobs: &[(Job, DateTime<Utc>)]) -> StoreResult<()> {
+    for piece in pieces(jobs) {
+        batch!(tx, |q| {
+            q.push("insert into outbox (key, job, lane, due_at, pushes) ");
+            q.push_values(piece, |mut row, (job, due)| {
+                row.push_bind(job.key()).push_bind(Json(job.clone())).push_bind(job.lane().name());
+                row.push_bind(*due).push_bind(0_i64);
+            });
+            q.push(" on conflict (key) do update set due_at = excluded.due_at, pushes = 0");
+        });
+    }
+    Ok(())
+}
+
+/// Deletes rows by key; a key without a row is no error.
+pub async fn delete(tx: &mut Tx, keys: &[String]) -> StoreResult<()> {
+    for piece in pieces(keys) {
+        batch!(tx, |q| {
+            q.push("delete from outbox where key in (");
+            let mut list = q.separated(", ");
+            for key in piece {
+                list.push_bind(key.clone());
+            }
+            q.push(")");
+        });
+    }
+    Ok(())
+}
+
+/// Takes up to `limit` due jobs of a lane, the longest due first, and moves their due time ahead.
+pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -> StoreResult<Vec<Job>> {
+    let sql = tx.either(
+        "update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
+         where key in (select key from outbox where lane = $1 and due_at <= $2 order by due_at limit $6)
+         returning due_at, job",
+        "update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
+         where key in (select key from outbox where lane = $1 and due_at <= $2 order by due_at limit $6
+                       for update skip locked)
+         returning due_at, job",
+    );
+    let rows: Vec<(DateTime<Utc>, Json<Job>)> = on!(tx, |c| {
+        sqlx::query_as(sql)
+            .bind(lane.name())
+            .bind(now)
+            .bind(now + VISIBILITY)
+            .bind(now + VISIBILITY * 4)
+            .bind(now + VISIBILITY * 16)
+            .bind(limit)
+            .fetch_all(&mut *c)
+            .await?
+    });
+    Ok(rows.into_iter().map(|(_, Json(job))| job).collect())
+}
+
+/// When the next row of each lane is due, in the order of [`Lane::ALL`].
+pub async fn next_due(tx: &mut Tx) -> StoreResult<[Option<DateTime<Utc>>; 3]> {
+    let row: (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>) = on!(tx, |c| {
+        sqlx::query_as(
+            "select (select due_at from outbox where lane = 'interactive' order by due_at limit 1),
+             (select due_at from outbox where lane = 'mail' order by due_at limit 1),
+             (select due_at from outbox where lane = 'maintenance' order by due_at limit 1)",
+        )
+        .fetch_one(&mut *c)
+        .await?
+    });
+    Ok([row.0, row.1, row.2])
+}
+
+/// How many rows are open in a lane.
+pub async fn count(tx: &mut Tx, lane: Lane) -> StoreResult<i64> {
+    Ok(on!(tx, |c| {
+        sqlx::query_scalar("select count(*) from outbox where lane = $1").bind(lane.name()).fetch_one(&mut *c).await?
+    }))
+}
+
+/// Makes rows due now whose delivery has been tried in vain at least `pushes` times; gives their number.
+pub async fn requeue(tx: &mut Tx, now: DateTime<Utc>, pushes: i64) -> StoreResult<u64> {
+    Ok(on!(tx, |c| {
+        sqlx::query("update outbox set due_at = $1, pushes = 0 where pushes >= $2 and due_at > $1")
+            .bind(now)
+            .bind(pushes)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
+    }))
+}

@@ -1,0 +1,179 @@
+//! Accounts, and the single-use tokens that they get by mail.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::{StoreResult, Tx};
+use crate::ids::UserId;
+
+/// An account.
+#[derive(Debug, Clone, FromRow)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its address, as typed.
+    pub email: String,
+    /// Its user name, as typed.
+    pub username: String,
+    /// Argon2id, as a PHC string.
+    pub password_hash: String,
+    /// The person's name.
+    pub full_name: String,
+    /// `student`, `employee`, `professional` or `admin`.
+    pub role: String,
+    /// The person's organisation.
+    pub organization: Option<String>,
+    /// A student's number.
+    pub student_id: Option<String>,
+    /// An employee's number.
+    pub employee_id: Option<String>,
+    /// Whether the address has been shown to be theirs.
+    pub email_verified: bool,
+    /// Whether a second factor is asked for.
+    pub mfa_enabled: bool,
+    /// Whether an admin has shut the account.
+    pub disabled: bool,
+    /// Whether to mail when a workflow completes.
+    pub mail_on_finish: bool,
+    /// Whether to mail when a workflow fails.
+    pub mail_on_failure: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// The form of an address or user name that is compared: two that differ only in case are the same.
+pub fn key(text: &str) -> String {
+    text.trim().to_lowercase()
+}
+
+/// Stores a new account; false if the address or the user name is taken.
+pub async fn insert(tx: &mut Tx, user: &User) -> StoreResult<bool> {
+    let done = on!(tx, |c| {
+        sqlx::query(
+            "insert into users (id, email, email_key, username, username_key, password_hash, full_name, role,
+             organization, student_id, employee_id, email_verified, mfa_enabled, disabled, mail_on_finish,
+             mail_on_failure, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing",
+        )
+        .bind(user.id)
+        .bind(&user.email)
+        .bind(key(&user.email))
+        .bind(&user.username)
+        .bind(key(&user.username))
+        .bind(&user.password_hash)
+        .bind(&user.full_name)
+        .bind(&user.role)
+        .bind(&user.organization)
+        .bind(&user.student_id)
+        .bind(&user.employee_id)
+        .bind(user.email_verified)
+        .bind(user.mfa_enabled)
+        .bind(user.disabled)
+        .bind(user.mail_on_finish)
+        .bind(user.mail_on_failure)
+        .bind(user.created_at)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    Ok(done == 1)
+}
+
+/// Reads an account.
+pub async fn by_id(tx: &mut Tx, id: UserId) -> StoreResult<Option<User>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as(
+            "select id, email, username, password_hash, full_name, role, organization, student_id, employee_id,
+             email_verified, mfa_enabled, disabled, mail_on_finish, mail_on_failure, created_at
+             from users where id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *c)
+        .await?
+    }))
+}
+
+/// Reads the account of an address.
+pub async fn by_email(tx: &mut Tx, email: &str) -> StoreResult<Option<User>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as(
+            "select id, email, username, password_hash, full_name, role, organization, student_id, employee_id,
+             email_verified, mfa_enabled, disabled, mail_on_finish, mail_on_failure, created_at
+             from users where email_key = $1",
+        )
+        .bind(key(email))
+        .fetch_optional(&mut *c)
+        .await?
+    }))
+}
+
+/// Notes that the account's address is theirs.
+pub async fn set_verified(tx: &mut Tx, id: UserId) -> StoreResult<()> {
+    on!(tx, |c| sqlx::query("update users set email_verified = true where id = $1").bind(id).execute(&mut *c).await?.rows_affected());
+    Ok(())
+}
+
+/// Gives an account a role, unless it is the last enabled admin losing theirs; false then, or without such an account.
+pub async fn set_role(tx: &mut Tx, id: UserId, role: &str) -> StoreResult<bool> {
+    let done = on!(tx, |c| {
+        sqlx::query(
+            "update users set role = $2 where id = $1 and ($2 = 'admin' or role <> 'admin' or exists
+             (select 1 from users o where o.role = 'admin' and not o.disabled and o.id <> $1))",
+        )
+        .bind(id)
+        .bind(role)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    Ok(done == 1)
+}
+
+/// Stores the hash of a token that is sent by mail.
+pub async fn insert_token(
+    tx: &mut Tx,
+    user: UserId,
+    (purpose, hash): (&str, &str),
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> StoreResult<()> {
+    on!(tx, |c| {
+        sqlx::query(
+            "insert into mail_tokens (hash, user_id, purpose, created_at, expires_at) values ($1, $2, $3, $4, $5)",
+        )
+        .bind(hash)
+        .bind(user)
+        .bind(purpose)
+        .bind(now)
+        .bind(expires_at)
+        .execute(&mut *c)
+        .await?.rows_affected()
+    });
+    Ok(())
+}
+
+/// Spends a token; `None` if it is unknown, spent or over.
+pub async fn spend_token(
+    tx: &mut Tx,
+    (purpose, hash): (&str, &str),
+    now: DateTime<Utc>,
+) -> StoreResult<Option<UserId>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_scalar(
+            "update mail_tokens set used_at = $3 where hash = $1 and purpose = $2 and used_at is null
+             and expires_at > $3 returning user_id",
+        )
+        .bind(hash)
+        .bind(purpose)
+        .bind(now)
+        .fetch_optional(&mut *c)
+        .await?
+    }))
+}
+
+/// Deletes tokens that were over before `before`.
+pub async fn prune_tokens(tx: &mut Tx, before: DateTime<Utc>) -> StoreResult<u64> {
+    Ok(on!(tx, |c| {
+        sqlx::query("delete from mail_tokens where expires_at < $1").bind(before).execute(&mut *c).await?.rows_affected()
+    }))
+}

@@ -1,0 +1,267 @@
+//! Workflows and steps as rows: loading aggregates under a lock, saving what a command changed.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::FromRow;
+use sqlx::types::Json;
+
+use super::{StoreError, StoreResult, Tx, batch, outbox, pieces};
+use crate::domain::status::{Charged, Priority, StepStatus, WorkflowStatus};
+use crate::domain::workflow::{Changes, Step, StepSpec, Workflow};
+use crate::ids::{UserId, WorkflowId};
+
+#[derive(FromRow)]
+struct WorkflowRow {
+    id: WorkflowId,
+    user_id: UserId,
+    status: WorkflowStatus,
+    reason: Option<String>,
+    error: Option<String>,
+    priority: Priority,
+    cost: i64,
+    max_cost: Option<i64>,
+    charged: Charged,
+    callback_url: Option<String>,
+    planner: Option<String>,
+    audit_seq: i64,
+    audit_hash: String,
+    started_at: Option<DateTime<Utc>>,
+    completed_at: Option<DateTime<Utc>>,
+}
+
+#[derive(FromRow)]
+struct StepRow {
+    workflow_id: WorkflowId,
+    id: String,
+    spec: Json<StepSpec>,
+    status: StepStatus,
+    attempt: i64,
+    failures: i64,
+    crashes: i64,
+    lease_until: Option<DateTime<Utc>>,
+    wake_at: Option<DateTime<Utc>>,
+    reason: Option<String>,
+    error: Option<String>,
+    cost: i64,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// Loads workflows with their steps and locks them until the transaction ends. Always in the order of ids, so that two
+/// transactions cannot wait for each other. Unknown ids are left out.
+pub async fn lock(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Workflow>> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut loaded = Vec::with_capacity(ids.len());
+    let lock = tx.either("", " for update");
+    for piece in pieces(&ids) {
+        let rows: Vec<WorkflowRow> = on!(tx, |c| {
+            let mut q = sqlx::QueryBuilder::new(
+                "select id, user_id, status, reason, error, priority, cost, max_cost, charged, callback_url, planner,
+                 audit_seq, audit_hash, started_at, completed_at from workflows where id in (",
+            );
+            let mut list = q.separated(", ");
+            for id in piece {
+                list.push_bind(*id);
+            }
+            q.push(") order by id").push(lock);
+            q.build_query_as().fetch_all(&mut *c).await?
+        });
+        let steps: Vec<StepRow> = on!(tx, |c| {
+            let mut q = sqlx::QueryBuilder::new(
+                "select workflow_id, id, spec, status, attempt, failures, crashes, lease_until, wake_at, reason, error,
+                 cost, started_at, finished_at from steps where workflow_id in (",
+            );
+            let mut list = q.separated(", ");
+            for id in piece {
+                list.push_bind(*id);
+            }
+            q.push(") order by workflow_id, position");
+            q.build_query_as().fetch_all(&mut *c).await?
+        });
+        loaded.extend(assemble(rows, steps));
+    }
+    Ok(loaded)
+}
+
+fn assemble(rows: Vec<WorkflowRow>, steps: Vec<StepRow>) -> impl Iterator<Item = Workflow> {
+    let mut steps = steps.into_iter().peekable();
+    rows.into_iter().map(move |row| {
+        let mut mine = Vec::new();
+        while let Some(step) = steps.next_if(|s| s.workflow_id == row.id) {
+            mine.push(step.into());
+        }
+        Workflow {
+            id: row.id,
+            user_id: row.user_id,
+            status: row.status,
+            reason: row.reason,
+            error: row.error,
+            priority: row.priority,
+            cost: row.cost,
+            max_cost: row.max_cost,
+            charged: row.charged,
+            callback: row.callback_url.is_some(),
+            planner: row.planner,
+            audit_seq: row.audit_seq,
+            audit_hash: row.audit_hash,
+            started_at: row.started_at,
+            completed_at: row.completed_at,
+            steps: mine,
+        }
+    })
+}
+
+impl From<StepRow> for Step {
+    fn from(row: StepRow) -> Self {
+        Self {
+            id: row.id,
+            spec: row.spec.0,
+            status: row.status,
+            attempt: row.attempt,
+            failures: row.failures,
+            crashes: row.crashes,
+            lease_until: row.lease_until,
+            wake_at: row.wake_at,
+            reason: row.reason,
+            error: row.error,
+            cost: row.cost,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        }
+    }
+}
+
+/// Saves what commands did to workflows that were loaded with [`lock`] in this transaction. Every row is compared with
+/// what it was; one that is not gives [`StoreError::Conflict`].
+pub async fn save(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreResult<()> {
+    let mut inserts = Vec::new();
+    let mut updates = Vec::new();
+    for (workflow, changes) in changed {
+        let planned = changes.iter().any(|c| c.planned);
+        for (index, step) in workflow.steps.iter().enumerate() {
+            let output = changes.iter().rev().find_map(|c| c.output.as_ref().filter(|(i, _)| *i == index));
+            let output = output.map(|(_, value)| value);
+            let before = changes.iter().find_map(|c| c.steps.iter().find(|(i, _, _)| *i == index));
+            match before {
+                _ if planned => inserts.push((workflow.id, index, step, output)),
+                Some((_, status, attempt)) => updates.push((workflow.id, step, output, (*status, *attempt))),
+                None => {}
+            }
+        }
+    }
+    insert_steps(tx, &inserts).await?;
+    update_steps(tx, &updates).await?;
+    let workflows: Vec<&Workflow> = changed.iter().map(|(w, _)| w).collect();
+    update_workflows(tx, &workflows).await?;
+    let entries: Vec<_> =
+        changed.iter().flat_map(|(w, changes)| changes.iter().flat_map(|c| &c.audit).map(|e| (w.id, e))).collect();
+    insert_audit(tx, &entries).await?;
+    move_outbox(tx, changed).await
+}
+
+/// The last word on each key counts: a command may delete a row that a later one of the same batch puts again.
+async fn move_outbox(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreResult<()> {
+    let mut last = std::collections::BTreeMap::new();
+    for changes in changed.iter().flat_map(|(_, changes)| changes) {
+        for key in &changes.delete {
+            last.insert(key.clone(), None);
+        }
+        for (job, due) in &changes.put {
+            last.insert(job.key(), Some((job.clone(), *due)));
+        }
+    }
+    let delete: Vec<_> = last.iter().filter(|(_, put)| put.is_none()).map(|(key, _)| key.clone()).collect();
+    let put: Vec<_> = last.into_values().flatten().collect();
+    outbox::delete(tx, &delete).await?;
+    outbox::put(tx, &put).await
+}
+
+async fn insert_steps(tx: &mut Tx, rows: &[(WorkflowId, usize, &Step, Option<&Value>)]) -> StoreResult<()> {
+    for piece in pieces(rows) {
+        batch!(tx, |q| {
+            q.push(
+                "insert into steps (workflow_id, id, position, spec, status, attempt, failures, crashes, lease_until,
+                 wake_at, reason, output, error, cost, started_at, finished_at) ",
+            );
+            q.push_values(piece, |mut row, (workflow, index, step, output)| {
+                row.push_bind(*workflow).push_bind(step.id.clone()).push_bind(*index as i64);
+                row.push_bind(Json(step.spec.clone())).push_bind(step.status.as_str());
+                row.push_bind(step.attempt).push_bind(step.failures).push_bind(step.crashes);
+                row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.clone());
+                row.push_bind(output.map(|o| Json(o.clone()))).push_bind(step.error.clone()).push_bind(step.cost);
+                row.push_bind(step.started_at).push_bind(step.finished_at);
+            });
+        });
+    }
+    Ok(())
+}
+
+type StepUpdate<'a> = (WorkflowId, &'a Step, Option<&'a Value>, (StepStatus, i64));
+
+async fn update_steps(tx: &mut Tx, rows: &[StepUpdate<'_>]) -> StoreResult<()> {
+    for piece in pieces(rows) {
+        let done = batch!(tx, |q| {
+            q.push(
+                "update steps set status = v.column3, attempt = v.column4, failures = v.column5, crashes = v.column6,
+                 lease_until = v.column7, wake_at = v.column8, reason = v.column9,
+                 output = coalesce(v.column10, steps.output), error = v.column11, cost = v.column12,
+                 started_at = v.column13, finished_at = v.column14 from (",
+            );
+            q.push_values(piece, |mut row, (workflow, step, output, before)| {
+                row.push_bind(*workflow).push_bind(step.id.clone()).push_bind(step.status.as_str());
+                row.push_bind(step.attempt).push_bind(step.failures).push_bind(step.crashes);
+                row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.clone());
+                row.push_bind(output.map(|o| Json(o.clone()))).push_bind(step.error.clone()).push_bind(step.cost);
+                row.push_bind(step.started_at).push_bind(step.finished_at);
+                row.push_bind(before.0.as_str()).push_bind(before.1);
+            });
+            q.push(
+                ") as v where steps.workflow_id = v.column1 and steps.id = v.column2 and steps.status = v.column15
+                 and steps.attempt = v.column16",
+            );
+        });
+        if done != piece.len() as u64 {
+            return Err(StoreError::Conflict("step"));
+        }
+    }
+    Ok(())
+}
+
+async fn update_workflows(tx: &mut Tx, rows: &[&Workflow]) -> StoreResult<()> {
+    for piece in pieces(rows) {
+        let done = batch!(tx, |q| {
+            q.push(
+                "update workflows set status = v.column2, reason = v.column3, error = v.column4, cost = v.column5,
+                 max_cost = v.column6, planner = v.column7, audit_seq = v.column8, audit_hash = v.column9,
+                 started_at = v.column10, completed_at = v.column11 from (",
+            );
+            q.push_values(piece, |mut row, w| {
+                row.push_bind(w.id).push_bind(w.status.as_str()).push_bind(w.reason.clone()).push_bind(w.error.clone());
+                row.push_bind(w.cost).push_bind(w.max_cost).push_bind(w.planner.clone()).push_bind(w.audit_seq);
+                row.push_bind(w.audit_hash.clone()).push_bind(w.started_at).push_bind(w.completed_at);
+            });
+            q.push(") as v where workflows.id = v.column1 and workflows.audit_seq <= v.column8");
+        });
+        if done != piece.len() as u64 {
+            return Err(StoreError::Conflict("workflow"));
+        }
+    }
+    Ok(())
+}
+
+/// Appends audit entries.
+pub async fn insert_audit(tx: &mut Tx, rows: &[(WorkflowId, &crate::domain::audit::Entry)]) -> StoreResult<()> {
+    for piece in pieces(rows) {
+        batch!(tx, |q| {
+            q.push("insert into audit (workflow_id, seq, at, event, actor, step, detail, hash) ");
+            q.push_values(piece, |mut row, (workflow, entry)| {
+                row.push_bind(*workflow).push_bind(entry.seq).push_bind(entry.at).push_bind(entry.event.clone());
+                row.push_bind(entry.actor.clone()).push_bind(entry.step.clone());
+                row.push_bind(Json(entry.detail.clone())).push_bind(entry.hash.clone());
+            });
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! Tokens: signed ones for access and refresh (JWT, RFC 7519, HS256), random ones for mails.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::{SessionId, UserId};
+
+/// How long an access token lives, in seconds.
+pub const ACCESS_SECONDS: i64 = 15 * 60;
+/// How long a session lives, in days.
+pub const SESSION_DAYS: i64 = 30;
+/// Who the tokens are for.
+const AUDIENCE: &str = "autoos";
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Calling the API.
+    Access,
+    /// Getting the next pair.
+    Refresh,
+}
+
+/// The claims of our tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The account.
+    pub sub: UserId,
+    /// What the token is good for.
+    pub typ: Kind,
+    /// The account's role when the token was made; the database decides, this is for readers.
+    pub role: String,
+    /// The session.
+    pub sid: SessionId,
+    /// The number of the pair within the session.
+    pub ctr: i64,
+    /// Made at, in seconds since 1970.
+    pub iat: i64,
+    /// Good until, in seconds since 1970.
+    pub exp: i64,
+    /// Unique for session, number and kind.
+    pub jti: String,
+    /// Who made it.
+    pub iss: String,
+    /// Whom it is for.
+    pub aud: String,
+}
+
+/// Why a token was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not ours, changed, over, or for somebody else.
+    #[error("the token is not valid")]
+    Invalid,
+    /// Good for something else.
+    #[error("the token is of the wrong type")]
+    WrongType,
+}
+
+struct Key {
+    id: String,
+    decoding: DecodingKey,
+}
+
+/// Signs tokens with the current secret, and accepts those of the previous one.
+pub struct Tokens {
+    issuer: String,
+    signing: EncodingKey,
+    keys: Vec<Key>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// An access token and the refresh token that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// For calling the API.
+    pub access: String,
+    /// For getting the next pair.
+    pub refresh: String,
+}
+
+/// What a pair is made for. The same grant gives the same bytes.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The account.
+    pub user: UserId,
+    /// Its role.
+    pub role: String,
+    /// The session.
+    pub session: SessionId,
+    /// The number of the pair.
+    pub counter: i64,
+    /// When it is made.
+    pub at: DateTime<Utc>,
+    /// When the session ends.
+    pub session_ends: DateTime<Utc>,
+}
+
+impl Tokens {
+    /// Signs with `secret`; accepts `previous` as well.
+    pub fn new(issuer: &str, secret: &SecretString, previous: Option<&SecretString>) -> Self {
+        let key = |secret: &SecretString| {
+            let bytes = secret.expose_secret().as_bytes();
+            // The id says which secret signed, without telling anything about it.
+            let id = hex::encode(&Sha256::digest([b"kid:", bytes].concat())[..8]);
+            Key { id, decoding: DecodingKey::from_secret(bytes) }
+        };
+        Self {
+            issuer: issuer.to_owned(),
+            signing: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
+            keys: std::iter::once(secret).chain(previous).map(key).collect(),
+        }
+    }
+
+    /// Makes a pair.
+    pub fn pair(&self, grant: &Grant) -> Result<Pair, TokenError> {
+        let access_ends = grant.at + TimeDelta::seconds(ACCESS_SECONDS);
+        Ok(Pair {
+            access: self.sign(grant, Kind::Access, access_ends.min(grant.session_ends))?,
+            refresh: self.sign(grant, Kind::Refresh, grant.session_ends)?,
+        })
+    }
+
+    fn sign(&self, grant: &Grant, typ: Kind, ends: DateTime<Utc>) -> Result<String, TokenError> {
+        let name = if typ == Kind::Access { "a" } else { "r" };
+        let claims = Claims {
+            sub: grant.user,
+            typ,
+            role: grant.role.clone(),
+            sid: grant.session,
+            ctr: grant.counter,
+            iat: grant.at.timestamp(),
+            exp: ends.timestamp(),
+            jti: format!("{}.{}.{name}", grant.session, grant.counter),
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+        };
+        let header = Header { kid: self.keys.first().map(|key| key.id.clone()), ..Header::new(Algorithm::HS256) };
+        encode(&header, &claims, &self.signing).map_err(|_| TokenError::Invalid)
+    }
+
+    /// The claims of a token of the wanted kind that is ours and not over at `now`.
+    pub fn read(&self, token: &str, kind: Kind, now: DateTime<Utc>) -> Result<Claims, TokenError> {
+        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
+        let key = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref()).ok_or(TokenError::Invalid)?;
+        let mut rules = Validation::new(Algorithm::HS256);
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_issuer(&[&self.issuer]);
+        rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        // The library reads the machine's clock; ours is compared below.
+        rules.validate_exp = false;
+        let claims = decode::<Claims>(token, &key.decoding, &rules).map_err(|_| TokenError::Invalid)?.claims;
+        if claims.exp <= now.timestamp() {
+            return Err(TokenError::Invalid);
+        }
+        if claims.typ == kind { Ok(claims) } else { Err(TokenError::WrongType) }
+    }
+}
+
+/// A random token for a mail, and the hash under which it is stored.
+pub fn random() -> Result<(String, String), getrandom::Error> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes)?;
+    let token = URL_SAFE_NO_PAD.encode(bytes);
+    let hash = stored_hash(&token);
+    Ok((token, hash))
+}
+
+/// SHA-256 of a random token, hexadecimal; enough for 256 random bits.
+pub fn stored_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+/// A random factor from 0.5 to 1.0, which spreads retries.
+pub fn jitter() -> f64 {
+    let mut bytes = [0_u8; 2];
+    // Without randomness retries are merely not spread.
+    if getrandom::fill(&mut bytes).is_err() {
+        return 1.0;
+    }
+    0.5 + f64::from(u16::from_le_bytes(bytes)) / 131_070.0
+}
