@@ -11,6 +11,8 @@ use crate::domain::status::WorkflowStatus;
 use crate::domain::workflow::{Changes, Circumstances, Claim, Command, Refusal, Workflow};
 use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
 use crate::ids::WorkflowId;
+use crate::job::Job;
+use crate::store::workflows::NewWorkflow;
 use crate::store::{Db, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
 
 /// A command with its addressee and circumstances.
@@ -26,6 +28,17 @@ pub struct Order {
 
 /// What became of an order.
 pub type Outcome = Result<Option<Claim>, Refusal>;
+
+/// Stores an intent that has been paid for: workflow, first audit entry, first job.
+pub async fn accept(tx: &mut Tx, new: &NewWorkflow, with: &Circumstances) -> StoreResult<()> {
+    let mut changes = Changes::default();
+    Workflow::accepted(new.id, new.user_id, (new.priority, new.charged)).note_created(with, &mut changes);
+    for first in &changes.audit {
+        crate::store::workflows::insert(tx, new, first).await?;
+    }
+    let due = new.run_at.unwrap_or_else(|| new.priority.due(with.now));
+    outbox::put(tx, &[(Job::PlanWorkflow { workflow: new.id }, due)]).await
+}
 
 /// What became of some orders.
 #[derive(Debug)]

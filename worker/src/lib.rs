@@ -40,7 +40,7 @@ pub struct Worker {
 impl Worker {
     /// Prepares a worker; nothing runs yet but the recording of results.
     pub fn new(services: Services, stop: CancellationToken) -> Result<Self, reqwest::Error> {
-        let rules = HttpRules { allow_private: services.config.http_allow_private, ..HttpRules::default() };
+        let rules = HttpRules::new(services.config.http_allow_private);
         let actions = Actions::new(Arc::clone(&services.catalogue), rules, Arc::clone(&services.mailer))?;
         let advance = Advance::start(&services);
         let hand_back = CancellationToken::new();

@@ -50,6 +50,11 @@ impl Catalogue {
         self.actions.iter().find(|action| action.name == name)
     }
 
+    /// What one run of each step costs, in micro-dollars, in the plan's order.
+    pub fn costs(&self, plan: &Plan) -> Vec<i64> {
+        plan.steps.iter().map(|step| self.get(&step.action).map_or(0, |action| action.cost_micros)).collect()
+    }
+
     /// Everything that is wrong with a plan, before anything has run; field paths begin with `prefix`.
     ///
     /// A parameter that is a template is checked for what can be known now: that it can be read, and that it uses only

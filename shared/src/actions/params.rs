@@ -79,6 +79,9 @@ pub struct HttpRequest {
     /// Whether any other status is a failure of the step.
     #[serde(default = "yes")]
     pub fail_on_status: bool,
+    /// Whether a server that cannot be reached is an output (`status` 0 and `error`) instead of a failed attempt.
+    #[serde(default)]
+    pub capture_errors: bool,
     /// The largest answer that is taken, in bytes.
     #[serde(default = "default_max_bytes")]
     #[schemars(range(min = 1, max = 5_242_880))]
@@ -175,7 +178,7 @@ pub struct Wait {
 #[serde(deny_unknown_fields)]
 pub struct HumanTask {
     /// What is to be done.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(min = 1, max = 10_000))]
     pub instructions: String,
     /// Who is to do it, if not you.
     #[schemars(length(min = 1, max = 200))]

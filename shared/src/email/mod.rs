@@ -14,3 +14,8 @@ pub use mail::{Mail, TrialEnded, TrialEnding, VerifyEmail, Welcome, WorkflowFail
 pub use mailer::{FileDrop, MailError, Mailer, SmtpDelivery};
 pub use message::{Email, Mailbox};
 pub use render::{RenderError, Rendered, render};
+
+/// Whether a text is one plain e-mail address (RFC 5321's mailbox, without a display name).
+pub fn is_address(text: &str) -> bool {
+    email_address::EmailAddress::is_valid(text) && text.parse::<lettre::Address>().is_ok()
+}

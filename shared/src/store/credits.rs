@@ -3,7 +3,7 @@
 //! The balance moves in the same statement that checks it, and every movement has an entry in the append-only ledger
 //! whose (reason, reference) is unique: the sum of the entries is the balance, and nothing happens twice.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -11,6 +11,9 @@ use super::{StoreResult, Tx};
 use crate::domain::status::Charged;
 use crate::domain::tier::Tier;
 use crate::ids::{self, UserId, WorkflowId};
+
+/// How long a subscription whose payment failed goes on working.
+pub const GRACE: TimeDelta = TimeDelta::days(7);
 
 /// A user's trial.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -135,15 +138,17 @@ pub async fn charge_subscription(
     tx: &mut Tx,
     user: UserId,
     limit: Option<i64>,
-    ends_after: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> StoreResult<bool> {
     let done = on!(tx, |c| {
         sqlx::query(
             "update subscriptions set workflows_used = workflows_used + 1 where user_id = $1
-             and status in ('active', 'past_due') and current_period_end > $2 and workflows_used < $3",
+             and ((status = 'active' and current_period_end > $2) or (status = 'past_due' and current_period_end > $3))
+             and workflows_used < $4",
         )
         .bind(user)
-        .bind(ends_after)
+        .bind(now)
+        .bind(now - GRACE)
         .bind(limit.unwrap_or(i64::MAX))
         .execute(&mut *c)
         .await?
@@ -172,6 +177,17 @@ pub async fn refund(
     };
     on!(tx, |c| sqlx::query(sql).bind(user).execute(&mut *c).await?.rows_affected());
     Ok(true)
+}
+
+impl Subscription {
+    /// Whether it entitles at `now`.
+    pub fn runs(&self, now: DateTime<Utc>) -> bool {
+        match self.status.as_str() {
+            "active" => self.current_period_end > now,
+            "past_due" => self.current_period_end + GRACE > now,
+            _ => false,
+        }
+    }
 }
 
 /// A user's trial, if it was ever started.

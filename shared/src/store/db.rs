@@ -133,6 +133,24 @@ impl Db {
         Ok(())
     }
 
+    /// The versions of migrations that have not been applied.
+    pub async fn missing_migrations(&self) -> StoreResult<Vec<i64>> {
+        let mut tx = self.read().await?;
+        let sql = tx.either(
+            "select count(*) from sqlite_master where type = 'table' and name = '_sqlx_migrations'",
+            "select count(*) from pg_tables where tablename = '_sqlx_migrations'",
+        );
+        let table: i64 = on!(tx, |c| sqlx::query_scalar(sql).fetch_one(&mut *c).await?);
+        let applied: Vec<i64> = if table == 0 {
+            Vec::new()
+        } else {
+            on!(tx, |c| {
+                sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(&mut *c).await?
+            })
+        };
+        Ok(MIGRATIONS.iter().map(|migration| migration.version).filter(|version| !applied.contains(version)).collect())
+    }
+
     /// Starts a write transaction.
     pub async fn begin(&self) -> StoreResult<Tx> {
         Ok(match self {

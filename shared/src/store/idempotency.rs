@@ -87,3 +87,24 @@ pub async fn prune(tx: &mut Tx, before: DateTime<Utc>) -> StoreResult<u64> {
             .rows_affected()
     }))
 }
+
+/// Deletes the answer under one key if it is older than `before`.
+pub async fn prune_key(
+    tx: &mut Tx,
+    (user, route, key): (UserId, &str, &str),
+    before: DateTime<Utc>,
+) -> StoreResult<()> {
+    on!(tx, |c| {
+        sqlx::query(
+            "delete from idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < $4",
+        )
+        .bind(user)
+        .bind(route)
+        .bind(key)
+        .bind(before)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    Ok(())
+}

@@ -12,6 +12,7 @@ pub mod duties;
 pub mod idempotency;
 pub mod mails;
 pub mod outbox;
+pub mod pruning;
 pub mod sessions;
 pub mod users;
 pub mod workflow_rows;

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::{StoreResult, Tx};
-use crate::ids::UserId;
+use crate::domain::tier::Tier;
+use crate::ids::{SessionId, UserId};
 
 /// An account.
 #[derive(Debug, Clone, FromRow)]
@@ -102,6 +103,42 @@ pub async fn by_email(tx: &mut Tx, email: &str) -> StoreResult<Option<User>> {
              from users where email_key = $1",
         )
         .bind(key(email))
+        .fetch_optional(&mut *c)
+        .await?
+    }))
+}
+
+/// An account with what every request asks about it.
+#[derive(Debug, Clone, FromRow)]
+pub struct SignedIn {
+    /// The account.
+    #[sqlx(flatten)]
+    pub user: User,
+    /// What its subscription entitles it to, whether it runs or not.
+    pub tier: Option<Tier>,
+    /// The subscription's status.
+    pub subscription_status: Option<String>,
+    /// The end of the subscription's period.
+    pub current_period_end: Option<DateTime<Utc>>,
+}
+
+/// The account of a session that still runs.
+pub async fn signed_in(
+    tx: &mut Tx,
+    (user, session): (UserId, SessionId),
+    now: DateTime<Utc>,
+) -> StoreResult<Option<SignedIn>> {
+    Ok(on!(tx, |c| {
+        sqlx::query_as(
+            "select u.id, u.email, u.username, u.password_hash, u.full_name, u.role, u.organization, u.student_id,
+             u.employee_id, u.email_verified, u.mfa_enabled, u.disabled, u.mail_on_finish, u.mail_on_failure,
+             u.created_at, p.tier, p.status as subscription_status, p.current_period_end
+             from sessions s join users u on u.id = s.user_id left join subscriptions p on p.user_id = u.id
+             where s.id = $1 and s.user_id = $2 and s.revoked_at is null and s.expires_at > $3 and not u.disabled",
+        )
+        .bind(session)
+        .bind(user)
+        .bind(now)
         .fetch_optional(&mut *c)
         .await?
     }))

@@ -46,6 +46,16 @@ pub enum Refused {
 }
 
 impl HttpRules {
+    /// The rules of the program: 5 s to connect, 5 minutes in all, 5 redirects.
+    pub const fn new(allow_private: bool) -> Self {
+        Self {
+            allow_private,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(300),
+            max_redirects: 5,
+        }
+    }
+
     /// A client that keeps to these rules for everything but the URL itself, which [`Self::check_url`] has to see, and
     /// that follows no redirects on its own.
     pub fn client(&self) -> Result<Client, reqwest::Error> {

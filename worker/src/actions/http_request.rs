@@ -9,7 +9,7 @@ use std::iter::successors;
 use chrono::{DateTime, Utc};
 use reqwest::header::LOCATION;
 use reqwest::{Client, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::actions::params::HttpRequest;
 use tokio::time::timeout;
 use url::Url;
@@ -37,10 +37,13 @@ impl HttpClient {
 pub(super) async fn run(run: &Run, http: &HttpClient) -> Result<Done, ActionError> {
     let params: HttpRequest = run.params()?;
     let call = Call::first(&params, &run.idempotency_key())?;
-    let late = format!("{call} took longer than {} seconds.", http.rules.timeout.as_secs());
-    match timeout(http.rules.timeout, exchange(http, call, &params, run.now)).await {
-        Ok(result) => result.map(Done::Output),
-        Err(_) => Err(ActionError::Retry(late)),
+    // A little less than the attempt's own limit, so that the answer can still say what happened.
+    let limit = http.rules.timeout.min(run.limit.mul_f32(0.9));
+    let late = format!("{call} took longer than {} seconds.", limit.as_secs());
+    let result = timeout(limit, exchange(http, call, &params, run.now)).await;
+    match result.unwrap_or(Err(ActionError::Retry(late))) {
+        Err(ActionError::Retry(error)) if params.capture_errors => Ok(Done::Output(json!({"status": 0, "error": error}))),
+        other => other.map(Done::Output),
     }
 }
 

@@ -46,10 +46,8 @@ pub struct Run {
     pub action: String,
     /// The parameters, with all templates rendered.
     pub with: Value,
-    /// Whether this is a wait that is over.
-    pub woken: bool,
-    /// The address of the user whose workflow it is.
-    pub user_email: String,
+    /// How long the attempt may take.
+    pub limit: Duration,
 }
 
 impl Run {

@@ -15,8 +15,7 @@ pub(super) fn run_of(action: &str, with: Value) -> Run {
         now: DateTime::from_timestamp(1_767_258_900, 0).unwrap(),
         action: action.into(),
         with,
-        woken: false,
-        user_email: "ada@example.com".into(),
+        limit: std::time::Duration::from_secs(30),
     }
 }
 

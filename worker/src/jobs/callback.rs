@@ -37,8 +37,7 @@ pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
                 "timestamp": view.completed_at,
                 "data": {"workflow_id": workflow, "status": view.status, "error": view.error},
             }}),
-            woken: false,
-            user_email: String::new(),
+            limit: std::time::Duration::from_secs(30),
         };
         let over = view.completed_at.is_none_or(|ended| now - ended > TRY_FOR);
         match worker.actions.run(&run).await {

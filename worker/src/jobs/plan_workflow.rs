@@ -25,7 +25,7 @@ pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
     let faults = services.catalogue.check(&planned.plan, "plan");
     let command = match faults.first() {
         None => {
-            let costs = planned.plan.steps.iter().map(|s| services.catalogue.cost_micros(&s.action)).collect();
+            let costs = services.catalogue.costs(&planned.plan);
             Command::Plan { costs, plan: planned.plan, by: planned.by.to_string() }
         }
         Some(fault) => Command::RefusePlan {

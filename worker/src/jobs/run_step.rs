@@ -62,7 +62,7 @@ async fn act(worker: &Worker, workflow: WorkflowId, claim: &Claim) -> Command {
         Err(error) => return failed(claim, error),
     };
     match worker.actions.run(&run).await {
-        Ok(Done::Output(output)) => Command::Complete { at, output },
+        Ok(Done::Output(output)) => Command::Complete { at, output: without_nul(output) },
         Ok(Done::WaitUntil(until)) => {
             let reason = format!("Waiting until {}", until.format("%Y-%m-%d %H:%M:%S UTC"));
             Command::Wait { at, until: Some(until), reason }
@@ -92,8 +92,7 @@ async fn prepare(worker: &Worker, workflow: WorkflowId, claim: &Claim) -> Result
         now: services.clock.now(),
         action: spec.action.clone(),
         with: spec.with.clone(),
-        woken: false,
-        user_email: String::new(),
+        limit: Duration::from_secs(u64::from(spec.timeout_s)),
     };
     if spec.when.is_none() && !has_templates(&spec.with) {
         return Ok(Some(run));
@@ -121,5 +120,15 @@ fn has_templates(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(has_templates),
         Value::Object(map) => map.values().any(has_templates),
         _ => false,
+    }
+}
+
+/// `PostgreSQL` stores no NUL in text or JSON, so an output that has one would never be recorded.
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "")),
+        Value::Array(items) => items.into_iter().map(without_nul).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k.replace('\0', ""), without_nul(v))).collect(),
+        other => other,
     }
 }

@@ -274,6 +274,28 @@ pub struct Changes {
 }
 
 impl Workflow {
+    /// A workflow as it is when its intent has just been accepted.
+    pub fn accepted(id: WorkflowId, user_id: UserId, (priority, charged): (Priority, Charged)) -> Self {
+        Self {
+            id,
+            user_id,
+            status: WorkflowStatus::Pending,
+            reason: None,
+            error: None,
+            priority,
+            cost: 0,
+            max_cost: None,
+            charged,
+            callback: false,
+            planner: None,
+            audit_seq: 0,
+            audit_hash: String::new(),
+            started_at: None,
+            completed_at: None,
+            steps: Vec::new(),
+        }
+    }
+
     /// Does what is asked, or says why not; a refusal may still have outbox rows to delete.
     pub fn handle(&mut self, command: Command, with: &Circumstances, out: &mut Changes) -> Result<(), Refusal> {
         match command {

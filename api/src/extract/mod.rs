@@ -1,0 +1,11 @@
+//! What a handler may rely on, as types: who asks, what they may, and a body that has been read.
+
+mod body;
+mod page;
+mod user;
+mod workflow;
+
+pub use body::Body;
+pub use page::{Page, PageQuery, Paged};
+pub use user::{CurrentUser, Submitter, admit};
+pub use workflow::{OwnWorkflow, ReadableWorkflow};

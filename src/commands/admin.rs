@@ -1,0 +1,115 @@
+//! `autoos admin`: what the operator of a deployment does to accounts, credits and stuck work.
+//!
+//! It works on the database, also beside a running AUTOOS, and takes effect there at once. To add a command: a variant of
+//! [`Admin`], its arm in [`run`], and a function that gives what to tell the operator.
+
+mod create;
+mod requeue;
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use shared::clock::Clock;
+use shared::ids;
+use shared::store::users::User;
+use shared::store::{Db, Tx, credits, users};
+use uuid::Uuid;
+
+use crate::boot;
+
+/// The role that may do everything.
+const ADMIN: &str = "admin";
+/// The role that a former admin has.
+const FORMER_ADMIN: &str = "professional";
+
+/// What the operator wants.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Makes an account with the role admin and prints its password, unless one is given
+    Create(create::Options),
+    /// Gives an account the role admin
+    Promote(Account),
+    /// Takes the role admin from an account; the last admin keeps it
+    Demote(Account),
+    /// Adds credits to an account's trial
+    GrantCredits(Grant),
+    /// Hands open work to the workers again at once
+    Requeue {
+        /// Only this workflow's; without it, everything that has been handed out and not been dealt with
+        #[arg(long, value_name = "ID")]
+        workflow: Option<Uuid>,
+    },
+}
+
+/// Names an account.
+#[derive(Debug, Args)]
+pub struct Account {
+    /// The account's address
+    #[arg(long)]
+    email: String,
+}
+
+/// Credits for an account.
+#[derive(Debug, Args)]
+pub struct Grant {
+    /// The account's address
+    #[arg(long)]
+    email: String,
+    /// How many credits
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+    credits: i64,
+    /// Why, for the ledger
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Does what the operator wants and tells what was done.
+pub async fn run(file: Option<&Path>, command: Admin) -> anyhow::Result<()> {
+    let config = boot::config(file)?;
+    let db = boot::database(&config).await?;
+    boot::migrate(&db).await?;
+    let now = Clock::System.now();
+    let done = match command {
+        Admin::Create(options) => create::run(&db, config.trial, options, now).await,
+        Admin::Promote(account) => set_role(&db, &account.email, ADMIN).await,
+        Admin::Demote(account) => set_role(&db, &account.email, FORMER_ADMIN).await,
+        Admin::GrantCredits(grant) => grant_credits(&db, &grant, now).await,
+        Admin::Requeue { workflow } => requeue::run(&db, workflow, now).await,
+    };
+    db.close().await;
+    println!("{}", done?);
+    Ok(())
+}
+
+async fn account(tx: &mut Tx, email: &str) -> anyhow::Result<User> {
+    users::by_email(tx, email).await?.with_context(|| format!("there is no account with the address {email}"))
+}
+
+async fn set_role(db: &Db, email: &str, role: &str) -> anyhow::Result<String> {
+    let mut tx = db.begin().await?;
+    let user = account(&mut tx, email).await?;
+    if (user.role == ADMIN) == (role == ADMIN) {
+        return Ok(format!("{} has the role {} already; nothing was changed.", user.email, user.role));
+    }
+    if !users::set_role(&mut tx, user.id, role).await? {
+        bail!("{} is the last admin; promote somebody else first", user.email);
+    }
+    tx.commit().await?;
+    Ok(format!("{} has the role {role} now.", user.email))
+}
+
+async fn grant_credits(db: &Db, grant: &Grant, now: DateTime<Utc>) -> anyhow::Result<String> {
+    let mut tx = db.begin().await?;
+    let user = account(&mut tx, &grant.email).await?;
+    let reason = format!("admin: {}", grant.reason.trim());
+    // A reference of its own: the same reason may be good for another grant later.
+    if !credits::grant(&mut tx, user.id, grant.credits, (&reason, ids::new(now)), now).await? {
+        bail!("{} has no trial yet; it begins when the address is verified", user.email);
+    }
+    let trial = credits::trial(&mut tx, user.id).await?;
+    tx.commit().await?;
+    let left = trial.map_or(0, |trial| trial.credits);
+    Ok(format!("{} has {left} credits now.", user.email))
+}
