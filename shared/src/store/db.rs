@@ -133,8 +133,8 @@ impl Db {
         Ok(())
     }
 
-    /// The versions of migrations that have not been applied.
-    pub async fn missing_migrations(&self) -> StoreResult<Vec<i64>> {
+    /// How many migrations have not been applied.
+    pub async fn missing_migrations(&self) -> StoreResult<usize> {
         let mut tx = self.read().await?;
         let sql = tx.either(
             "select count(*) from sqlite_master where type = 'table' and name = '_sqlx_migrations'",
@@ -148,7 +148,7 @@ impl Db {
                 sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(&mut *c).await?
             })
         };
-        Ok(MIGRATIONS.iter().map(|migration| migration.version).filter(|version| !applied.contains(version)).collect())
+        Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).count())
     }
 
     /// Starts a write transaction.
