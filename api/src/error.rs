@@ -170,7 +170,9 @@ impl From<StoreError> for ApiError {
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => Self::new(Code::Busy, "Too many sign-ins at once; try again shortly.").retry_after(1),
+            PasswordError::Busy => {
+                Self::new(Code::Busy, "Too many sign-ins at once; try again shortly.").retry_after(1)
+            }
             PasswordError::Hash(_) => Self::internal(&error),
         }
     }

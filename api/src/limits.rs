@@ -31,10 +31,13 @@ pub struct Standing {
     pub allowed: bool,
 }
 
+/// When something was let in, in order.
+type Times = VecDeque<DateTime<Utc>>;
+
 /// The times of what was let in. Refusals are not counted: whoever waits as told is let in.
 #[derive(Debug, Default)]
 pub struct Limiter {
-    seen: Mutex<HashMap<(UserId, Class), VecDeque<DateTime<Utc>>>>,
+    seen: Mutex<HashMap<(UserId, Class), Times>>,
 }
 
 /// From how many users on idle ones are forgotten.
@@ -55,7 +58,9 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Standing {
         let windows = match class {
-            Class::Intents => vec![(TimeDelta::minutes(1), limits.intents_per_minute), (TimeDelta::hours(1), limits.intents_per_hour)],
+            Class::Intents => {
+                vec![(TimeDelta::minutes(1), limits.intents_per_minute), (TimeDelta::hours(1), limits.intents_per_hour)]
+            }
             Class::Requests => vec![(TimeDelta::minutes(1), limits.requests_per_minute)],
         };
         let longest = windows.iter().map(|(length, _)| *length).max().unwrap_or_default();
@@ -72,31 +77,35 @@ impl Limiter {
             times.extend(std::iter::repeat_n(now, count));
         }
         let standings = windows.iter().map(|(length, limit)| standing(times, (*length, *limit), now, count));
-        let mut tightest =
-            standings.min_by_key(|s| (s.remaining, std::cmp::Reverse(s.reset))).unwrap_or(Standing { limit: 0, remaining: 0, reset: 0, allowed });
+        let mut tightest = standings.min_by_key(|s| (s.remaining, std::cmp::Reverse(s.reset))).unwrap_or(Standing {
+            limit: 0,
+            remaining: 0,
+            reset: 0,
+            allowed,
+        });
         tightest.allowed = allowed;
         tightest
     }
 }
 
 /// How many fall after `since`; the times are sorted.
-fn used(times: &VecDeque<DateTime<Utc>>, since: DateTime<Utc>) -> usize {
+fn used(times: &Times, since: DateTime<Utc>) -> usize {
     times.len() - times.partition_point(|at| *at <= since)
 }
 
-fn standing(
-    times: &VecDeque<DateTime<Utc>>,
-    (length, limit): (TimeDelta, u32),
-    now: DateTime<Utc>,
-    count: usize,
-) -> Standing {
+fn standing(times: &Times, (length, limit): (TimeDelta, u32), now: DateTime<Utc>, count: usize) -> Standing {
     let used = used(times, now - length);
     let remaining = (limit as usize).saturating_sub(used);
     // The one whose leaving makes room for `count` more.
     let leaves = times.len().checked_sub(used).map_or(0, |first| first + count.saturating_sub(remaining).max(1) - 1);
     let free_at = times.get(leaves).map_or(now, |at| *at + length);
     let millis = (free_at - now).num_milliseconds().max(0) as u64;
-    Standing { limit, remaining: remaining as u32, reset: millis.div_ceil(1_000).max(u64::from(remaining == 0)), allowed: true }
+    Standing {
+        limit,
+        remaining: remaining as u32,
+        reset: millis.div_ceil(1_000).max(u64::from(remaining == 0)),
+        allowed: true,
+    }
 }
 
 #[cfg(test)]

@@ -105,7 +105,8 @@ async fn follow_up(
     if changes.iter().any(|c| c.refund) {
         credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, with.now).await?;
     }
-    if changes.iter().any(|c| c.ended) && matches!(workflow.status, WorkflowStatus::Completed | WorkflowStatus::Failed) {
+    if changes.iter().any(|c| c.ended) && matches!(workflow.status, WorkflowStatus::Completed | WorkflowStatus::Failed)
+    {
         announce_end(tx, base_url, workflow, with).await?;
     }
     Ok(())

@@ -179,7 +179,12 @@ pub fn random() -> Result<(String, String), getrandom::Error> {
 
 /// SHA-256 of a random token, hexadecimal; enough for 256 random bits.
 pub fn stored_hash(token: &str) -> String {
-    hex::encode(Sha256::digest(token.as_bytes()))
+    sha256_hex(token.as_bytes())
+}
+
+/// SHA-256, hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// A random factor from 0.5 to 1.0, which spreads retries.

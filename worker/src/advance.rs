@@ -81,7 +81,9 @@ async fn record(services: Services, orders: Arc<Mutex<mpsc::Receiver<(Order, Rep
             }
             Err(error) => {
                 let error = Arc::new(error);
-                replies.into_iter().for_each(|reply| drop(reply.send(Err(Arc::clone(&error)))));
+                for reply in replies {
+                    drop(reply.send(Err(Arc::clone(&error))));
+                }
             }
         }
     }

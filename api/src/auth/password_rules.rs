@@ -35,6 +35,14 @@ fn is_guessable(password: &str, about: &[&str]) -> bool {
         known.extend(text.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > 2));
     }
     let head: String = password.chars().take(100).collect();
+    // The estimator is generous with words it was told of, so what they leave over must be long enough by itself.
+    let mut rest = head.to_lowercase();
+    for word in known.iter().filter(|word| word.len() > 3) {
+        rest = rest.replace(&word.to_lowercase(), "");
+    }
+    if rest.chars().count() < 8 {
+        return true;
+    }
     zxcvbn::zxcvbn(&head, &known).score() < zxcvbn::Score::Three
 }
 

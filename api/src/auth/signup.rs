@@ -81,9 +81,8 @@ pub async fn signup(
 
 /// Makes a verification token and decides on the mail that carries it.
 async fn send_verification(tx: &mut Tx, app: &App, user: &User, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
-    let (token, hash) = tokens::random().map_err(|error| {
-        shared::store::StoreError::Group(format!("no randomness from the system: {error}"))
-    })?;
+    let (token, hash) = tokens::random()
+        .map_err(|error| shared::store::StoreError::Group(format!("no randomness from the system: {error}")))?;
     let expires_at = now + TimeDelta::hours(LINK_HOURS);
     users::insert_token(tx, user.id, ("verify_email", &hash), now, expires_at).await?;
     let link = app.services.config.link(&format!("/auth/verify-email?token={token}"));
@@ -116,12 +115,14 @@ impl SignupRequest {
             "role",
             "must be student, employee or professional",
         );
-        for (field, value) in [
-            ("organization", &self.organization),
-            ("student_id", &self.student_id),
-            ("employee_id", &self.employee_id),
-        ] {
-            check(value.as_ref().is_none_or(|text| is_line(text, 200)), field, "must be one line of at most 200 characters");
+        for (field, value) in
+            [("organization", &self.organization), ("student_id", &self.student_id), ("employee_id", &self.employee_id)]
+        {
+            check(
+                value.as_ref().is_none_or(|text| is_line(text, 200)),
+                field,
+                "must be one line of at most 200 characters",
+            );
         }
         faults.extend(password_rules::check(&self.password, &[email, username, name]));
         faults

@@ -4,7 +4,6 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use shared::domain::plan::FieldError;
 
 use crate::App;
@@ -24,14 +23,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-            return Err(ApiError::new(Code::UnsupportedMediaType, "Send the body with Content-Type: application/json."));
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "Send the body with Content-Type: application/json.",
+            ));
         }
         let bytes = Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Code::BodyTooLarge, "A body may have at most 256 KiB."),
             _ => ApiError::new(Code::BadRequest, "The body did not arrive whole."),
         })?;
         let value = parse(&bytes)?;
-        let fingerprint = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = shared::tokens::sha256_hex(&bytes);
         Ok(Self { value, fingerprint })
     }
 }
@@ -39,7 +41,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize::<_, T>(&mut json);
-    let malformed = |error: &serde_json::Error| ApiError::new(Code::MalformedJson, format!("The body is not JSON: {error}."));
+    let malformed =
+        |error: &serde_json::Error| ApiError::new(Code::MalformedJson, format!("The body is not JSON: {error}."));
     let value = read.map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();

@@ -47,9 +47,11 @@ impl FromRequestParts<App> for Page {
         let Query(query) = Query::<PageQuery>::from_request_parts(parts, app).await.map_err(bad)?;
         let limit = match query.limit {
             None => 20,
-            Some(text) => text.parse().ok().filter(|n| (1..=100).contains(n)).ok_or_else(|| {
-                ApiError::new(Code::BadRequest, "limit must be a whole number from 1 to 100.")
-            })?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|n| (1..=100).contains(n))
+                .ok_or_else(|| ApiError::new(Code::BadRequest, "limit must be a whole number from 1 to 100."))?,
         };
         let after = match query.cursor {
             None => None,

@@ -58,7 +58,10 @@ impl FromRequestParts<App> for Submitter {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let current = authenticate(parts, app).await?;
         if !current.user.email_verified {
-            return Err(ApiError::new(Code::EmailNotVerified, "Verify your e-mail address first; we have sent you a link."));
+            return Err(ApiError::new(
+                Code::EmailNotVerified,
+                "Verify your e-mail address first; we have sent you a link.",
+            ));
         }
         let now = app.services.clock.now();
         admit(parts, app.limiter.admit(current.user.id, Class::Intents, current.limits(app), now))?;

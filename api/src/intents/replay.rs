@@ -20,7 +20,7 @@ pub const KEPT: TimeDelta = TimeDelta::hours(24);
 pub struct Key {
     user: UserId,
     route: &'static str,
-    key: Option<String>,
+    text: Option<String>,
 }
 
 impl Key {
@@ -31,12 +31,12 @@ impl Key {
             let fault = FieldError::new("Idempotency-Key", "must be 1 to 255 printable ASCII characters");
             return Err(ApiError::invalid(vec![fault]));
         }
-        Ok(Self { user, route, key })
+        Ok(Self { user, route, text: key })
     }
 
     /// Takes the key; gives the answer if there is one already.
     pub async fn take(&self, tx: &mut Tx, fingerprint: &str, now: DateTime<Utc>) -> ApiResult<Option<Response>> {
-        let Some(key) = &self.key else { return Ok(None) };
+        let Some(key) = &self.text else { return Ok(None) };
         let id = (self.user, self.route, key.as_str());
         idempotency::prune_key(tx, id, now - KEPT).await?;
         if idempotency::take(tx, id, fingerprint, now).await? {
@@ -55,7 +55,7 @@ impl Key {
 
     /// Keeps the answer under the key, and gives it.
     pub async fn answer(&self, tx: &mut Tx, status: StatusCode, body: String) -> ApiResult<Response> {
-        if let Some(key) = &self.key {
+        if let Some(key) = &self.text {
             idempotency::answer(tx, (self.user, self.route, key), i64::from(status.as_u16()), &body).await?;
         }
         Ok(respond(status, body))

@@ -72,6 +72,7 @@ fn is_sane(id: &str) -> bool {
 }
 
 /// What a handler that panicked answers.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("of unknown type"), "a handler panicked");

@@ -35,7 +35,8 @@ pub async fn live() -> Json<Health> {
     (status = 503, description = "One does not", body = Health),
 ))]
 pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Health>) {
-    let database = app.services.db.ping().await.inspect_err(|error| tracing::warn!(%error, "the database fails")).is_ok();
+    let database =
+        app.services.db.ping().await.inspect_err(|error| tracing::warn!(%error, "the database fails")).is_ok();
     let queue = app.services.queue.ping().await.inspect_err(|error| tracing::warn!(%error, "the queue fails")).is_ok();
     let word = |fine: bool| if fine { "ok" } else { "failing" };
     let fine = database && queue;

@@ -77,10 +77,7 @@ pub struct StepBody {
     (status = 200, description = "The workflow", body = WorkflowBody),
     (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn get(
-    State(app): State<App>,
-    ReadableWorkflow(view): ReadableWorkflow,
-) -> ApiResult<Json<WorkflowBody>> {
+pub async fn get(State(app): State<App>, ReadableWorkflow(view): ReadableWorkflow) -> ApiResult<Json<WorkflowBody>> {
     let mut reader = app.services.db.read().await?;
     let steps = workflows::step_views(&mut reader, &[view.id]).await?;
     Ok(Json(WorkflowBody::new(view, steps)))

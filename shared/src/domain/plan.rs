@@ -171,8 +171,11 @@ impl Plan {
 
     /// The index of a step that can never start because it waits for itself, if there is one (Kahn's algorithm).
     fn first_in_cycle(&self, index: &BTreeMap<&str, usize>) -> Option<usize> {
-        let mut waiting: Vec<usize> =
-            self.steps.iter().map(|step| step.needs.iter().filter(|n| index.contains_key(n.as_str())).count()).collect();
+        let mut waiting: Vec<usize> = self
+            .steps
+            .iter()
+            .map(|step| step.needs.iter().filter(|n| index.contains_key(n.as_str())).count())
+            .collect();
         let mut free: Vec<usize> = (0..self.steps.len()).filter(|&i| waiting[i] == 0).collect();
         let mut seen = 0;
         while let Some(done) = free.pop() {

@@ -78,12 +78,12 @@ impl Filling<'_> {
         let mut rest = template;
         while !rest.is_empty() {
             if let Some((name, after)) = place(rest) {
-                let filler = self.filler(name)?;
+                let value = self.filler(name)?;
                 match state {
                     State::Text if !filled.ends_with('{') && !template.contains("endraw") => {
-                        filled.push_str(&filler.in_text);
+                        filled.push_str(&value.in_text);
                     }
-                    State::Code { .. } => filled.push_str(&filler.in_code),
+                    State::Code { .. } => filled.push_str(&value.in_code),
                     _ => return Err(FillError::Misplaced(name.to_owned())),
                 }
                 rest = after;
@@ -199,7 +199,7 @@ mod tests {
 
     fn render(template: &Value) -> String {
         let scope = json!({"user": {"secret": "LEAKED", "email": "me@example.com"}});
-        let scope = minijinja::Value::from_serialize(&scope);
+        let scope = minijinja::Value::from(minijinja::value::Serde(&scope));
         Environment::new().render_str(template.as_str().unwrap(), scope).unwrap()
     }
 

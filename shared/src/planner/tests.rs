@@ -81,7 +81,9 @@ fn an_intent_that_holds_template_code_is_mailed_and_asked_as_it_was_written() {
     let attack = "{{ user.full_name }}{% for x in y %}";
     let scope = json!({"user": {"full_name": "LEAKED", "email": "me@example.com"}});
     let render = |template: &str| {
-        minijinja::Environment::new().render_str(template, minijinja::Value::from_serialize(&scope)).unwrap()
+        minijinja::Environment::new()
+            .render_str(template, minijinja::Value::from(minijinja::value::Serde(&scope)))
+            .unwrap()
     };
     let mailed = planner().plan(&format!("tell bob@example.com that {attack}"), &json!({}), None).plan;
     assert_eq!(render(&parameter(&mailed, "mail.body")), attack);

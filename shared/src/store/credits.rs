@@ -73,13 +73,12 @@ pub async fn grant(
         return Ok(false);
     }
     on!(tx, |c| {
-        sqlx::query(
-            "update trials set credits = credits + $2, credits_total = credits_total + $2 where user_id = $1",
-        )
-        .bind(user)
-        .bind(credits)
-        .execute(&mut *c)
-        .await?.rows_affected()
+        sqlx::query("update trials set credits = credits + $2, credits_total = credits_total + $2 where user_id = $1")
+            .bind(user)
+            .bind(credits)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
     });
     Ok(true)
 }

@@ -42,23 +42,17 @@ pub async fn take(
 }
 
 /// Writes the answer under a key that was taken in this transaction.
-pub async fn answer(
-    tx: &mut Tx,
-    (user, route, key): (UserId, &str, &str),
-    status: i64,
-    body: &str,
-) -> StoreResult<()> {
+pub async fn answer(tx: &mut Tx, (user, route, key): (UserId, &str, &str), status: i64, body: &str) -> StoreResult<()> {
     on!(tx, |c| {
-        sqlx::query(
-            "update idempotency_keys set status = $4, body = $5 where user_id = $1 and route = $2 and key = $3",
-        )
-        .bind(user)
-        .bind(route)
-        .bind(key)
-        .bind(status)
-        .bind(body)
-        .execute(&mut *c)
-        .await?.rows_affected()
+        sqlx::query("update idempotency_keys set status = $4, body = $5 where user_id = $1 and route = $2 and key = $3")
+            .bind(user)
+            .bind(route)
+            .bind(key)
+            .bind(status)
+            .bind(body)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
     });
     Ok(())
 }
@@ -95,16 +89,14 @@ pub async fn prune_key(
     before: DateTime<Utc>,
 ) -> StoreResult<()> {
     on!(tx, |c| {
-        sqlx::query(
-            "delete from idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < $4",
-        )
-        .bind(user)
-        .bind(route)
-        .bind(key)
-        .bind(before)
-        .execute(&mut *c)
-        .await?
-        .rows_affected()
+        sqlx::query("delete from idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < $4")
+            .bind(user)
+            .bind(route)
+            .bind(key)
+            .bind(before)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
     });
     Ok(())
 }

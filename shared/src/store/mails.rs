@@ -63,13 +63,7 @@ pub async fn pending(tx: &mut Tx, id: Uuid) -> StoreResult<Option<Pending>> {
 }
 
 /// Records the end of a mail (`sent` or `bounced`); its text is dropped, since it may hold a token.
-pub async fn finish(
-    tx: &mut Tx,
-    id: Uuid,
-    status: &str,
-    error: Option<&str>,
-    now: DateTime<Utc>,
-) -> StoreResult<()> {
+pub async fn finish(tx: &mut Tx, id: Uuid, status: &str, error: Option<&str>, now: DateTime<Utc>) -> StoreResult<()> {
     on!(tx, |c| {
         sqlx::query(
             "update mails set status = $2, last_error = $3, sent_at = $4, attempts = attempts + 1, payload = '{}'
@@ -80,7 +74,8 @@ pub async fn finish(
         .bind(error)
         .bind(now)
         .execute(&mut *c)
-        .await?.rows_affected()
+        .await?
+        .rows_affected()
     });
     outbox::delete(tx, &[Job::SendEmail { mail: id }.key()]).await
 }
@@ -92,7 +87,8 @@ pub async fn retry(tx: &mut Tx, id: Uuid, error: &str, due: DateTime<Utc>) -> St
             .bind(id)
             .bind(error)
             .execute(&mut *c)
-            .await?.rows_affected()
+            .await?
+            .rows_affected()
     });
     outbox::put(tx, &[(Job::SendEmail { mail: id }, due)]).await
 }

@@ -69,7 +69,8 @@ pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -
 
 /// When the next row of each lane is due, in the order of [`Lane::ALL`].
 pub async fn next_due(tx: &mut Tx) -> StoreResult<[Option<DateTime<Utc>>; 3]> {
-    let row: (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>) = on!(tx, |c| {
+    type Due = Option<DateTime<Utc>>;
+    let row: (Due, Due, Due) = on!(tx, |c| {
         sqlx::query_as(
             "select (select due_at from outbox where lane = 'interactive' order by due_at limit 1),
              (select due_at from outbox where lane = 'mail' order by due_at limit 1),

@@ -38,7 +38,8 @@ pub async fn insert(tx: &mut Tx, session: &Session, address: Option<&str>, agent
         .bind(address)
         .bind(agent)
         .execute(&mut *c)
-        .await?.rows_affected()
+        .await?
+        .rows_affected()
     });
     Ok(())
 }
@@ -46,12 +47,10 @@ pub async fn insert(tx: &mut Tx, session: &Session, address: Option<&str>, agent
 /// Reads a session.
 pub async fn get(tx: &mut Tx, id: SessionId) -> StoreResult<Option<Session>> {
     Ok(on!(tx, |c| {
-        sqlx::query_as(
-            "select id, user_id, counter, rotated_at, expires_at, revoked_at from sessions where id = $1",
-        )
-        .bind(id)
-        .fetch_optional(&mut *c)
-        .await?
+        sqlx::query_as("select id, user_id, counter, rotated_at, expires_at, revoked_at from sessions where id = $1")
+            .bind(id)
+            .fetch_optional(&mut *c)
+            .await?
     }))
 }
 

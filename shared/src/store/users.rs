@@ -9,6 +9,7 @@ use crate::ids::{SessionId, UserId};
 
 /// An account.
 #[derive(Debug, Clone, FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table, not a state machine")]
 pub struct User {
     /// Its id.
     pub id: UserId,
@@ -146,7 +147,11 @@ pub async fn signed_in(
 
 /// Notes that the account's address is theirs.
 pub async fn set_verified(tx: &mut Tx, id: UserId) -> StoreResult<()> {
-    on!(tx, |c| sqlx::query("update users set email_verified = true where id = $1").bind(id).execute(&mut *c).await?.rows_affected());
+    on!(tx, |c| sqlx::query("update users set email_verified = true where id = $1")
+        .bind(id)
+        .execute(&mut *c)
+        .await?
+        .rows_affected());
     Ok(())
 }
 
@@ -184,7 +189,8 @@ pub async fn insert_token(
         .bind(now)
         .bind(expires_at)
         .execute(&mut *c)
-        .await?.rows_affected()
+        .await?
+        .rows_affected()
     });
     Ok(())
 }
@@ -211,6 +217,10 @@ pub async fn spend_token(
 /// Deletes tokens that were over before `before`.
 pub async fn prune_tokens(tx: &mut Tx, before: DateTime<Utc>) -> StoreResult<u64> {
     Ok(on!(tx, |c| {
-        sqlx::query("delete from mail_tokens where expires_at < $1").bind(before).execute(&mut *c).await?.rows_affected()
+        sqlx::query("delete from mail_tokens where expires_at < $1")
+            .bind(before)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
     }))
 }

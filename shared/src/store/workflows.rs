@@ -59,7 +59,8 @@ pub async fn insert(tx: &mut Tx, new: &NewWorkflow, first: &Entry) -> StoreResul
         .bind(&first.hash)
         .bind(first.at)
         .execute(&mut *c)
-        .await?.rows_affected()
+        .await?
+        .rows_affected()
     });
     super::workflow_rows::insert_audit(tx, &[(new.id, first)]).await
 }

@@ -51,7 +51,7 @@ impl HttpRules {
         Self {
             allow_private,
             connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
             max_redirects: 5,
         }
     }
@@ -118,7 +118,7 @@ fn public_only(host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Re
 
 /// The ranges of IPv4 that are not public, from the IANA registry of special-purpose addresses.
 const V4: [(Ipv4Addr, u32, &str); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified address"),
+    (Ipv4Addr::UNSPECIFIED, 8, "an unspecified address"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "a carrier's shared address"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback address"),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::ActionError;
 
 /// The longest pause that a server may ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// The failure that a status stands for which was not expected.
 pub(super) fn status_error(call: &str, status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> ActionError {

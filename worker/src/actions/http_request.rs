@@ -42,7 +42,9 @@ pub(super) async fn run(run: &Run, http: &HttpClient) -> Result<Done, ActionErro
     let late = format!("{call} took longer than {} seconds.", limit.as_secs());
     let result = timeout(limit, exchange(http, call, &params, run.now)).await;
     match result.unwrap_or(Err(ActionError::Retry(late))) {
-        Err(ActionError::Retry(error)) if params.capture_errors => Ok(Done::Output(json!({"status": 0, "error": error}))),
+        Err(ActionError::Retry(error)) if params.capture_errors => {
+            Ok(Done::Output(json!({"status": 0, "error": error})))
+        }
         other => other.map(Done::Output),
     }
 }

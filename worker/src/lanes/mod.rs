@@ -98,11 +98,11 @@ impl Slot {
     async fn handle(self, message: Value) {
         let Ok(permit) = self.permits.acquire_owned().await else { return };
         let handler = self.handler;
-        let handled = tokio::spawn(async move {
+        let run = tokio::spawn(async move {
             let _permit = permit;
             handler(message).await;
         });
-        if let Err(error) = handled.await {
+        if let Err(error) = run.await {
             tracing::error!(lane = self.lane.name(), %error, "a handler broke off");
         }
     }

@@ -38,7 +38,12 @@ impl Workflow {
         Ok(())
     }
 
-    pub(super) fn refuse_plan(&mut self, error: String, with: &Circumstances, out: &mut Changes) -> Result<(), Refusal> {
+    pub(super) fn refuse_plan(
+        &mut self,
+        error: String,
+        with: &Circumstances,
+        out: &mut Changes,
+    ) -> Result<(), Refusal> {
         out.delete.push(Job::PlanWorkflow { workflow: self.id }.key());
         if self.status != WorkflowStatus::Pending {
             return Err(Refusal::NotClaimable);

@@ -124,6 +124,6 @@ impl Workflow {
         let id = self.steps[index].id.clone();
         self.note("step.rejected", Some(&id), output.clone(), with, out);
         let note = output.get("note").and_then(Value::as_str).map_or(String::new(), |note| format!(": {note}"));
-        self.fail_for_good(index, format!("rejected{note}"), with, out);
+        self.fail_for_good(index, &format!("rejected{note}"), with, out);
     }
 }

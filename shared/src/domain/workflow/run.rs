@@ -49,7 +49,7 @@ impl Workflow {
         self.note("step.worker_lost", Some(&id), json!({"attempt": attempt, "crashes": crashes}), with, out);
         if crashes >= MAX_CRASHES {
             let error = format!("the worker died {crashes} times while this step ran");
-            self.fail_for_good(index, error, with, out);
+            self.fail_for_good(index, &error, with, out);
         } else if self.status == WorkflowStatus::Running {
             self.start(index, with, out);
         } else {
@@ -132,7 +132,7 @@ impl Workflow {
         step.failures += 1;
         let (failures, most) = (step.failures, i64::from(step.spec.retry.max_attempts));
         let Some(least) = retry.filter(|_| failures < most) else {
-            self.fail_for_good(index, error, with, out);
+            self.fail_for_good(index, &error, with, out);
             return Ok(());
         };
         let pause = step.spec.retry.pause(failures as u32).mul_f64(jitter.clamp(0.0, 1.0)).max(least);
@@ -153,12 +153,12 @@ impl Workflow {
         Ok(())
     }
 
-    pub(super) fn fail_for_good(&mut self, index: usize, error: String, with: &Circumstances, out: &mut Changes) {
+    pub(super) fn fail_for_good(&mut self, index: usize, error: &str, with: &Circumstances, out: &mut Changes) {
         out.touch(index, &self.steps[index]);
         self.release(index, StepStatus::Failed);
         let step = &mut self.steps[index];
         step.finished_at = Some(with.now);
-        step.error = Some(error.clone());
+        step.error = Some(error.to_owned());
         step.reason = None;
         step.wake_at = None;
         let (id, attempt, on_failure) = (step.id.clone(), step.attempt, step.spec.on_failure);
