@@ -44,7 +44,7 @@ fn map() -> OpenApiRouter<App> {
         .routes(routes!(auth::refresh::refresh))
         .routes(routes!(auth::signout::signout))
         .routes(routes!(auth::verify_email::verify_email, auth::verify_email::page))
-        .routes(routes!(auth::me::me))
+        .routes(routes!(auth::me::me, auth::me::change))
         // Intents
         .routes(routes!(intents::create::create))
         .routes(routes!(intents::preview::preview))

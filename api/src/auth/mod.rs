@@ -125,3 +125,15 @@ fn grant(session: &Session, role: &str) -> Grant {
         session_ends: session.expires_at,
     }
 }
+
+/// What is said of a user name that is none.
+const USERNAME_RULE: &str = "must be 3 to 32 letters, digits, dots, hyphens or underscores";
+
+fn is_username(text: &str) -> bool {
+    (3..=32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// One line of text of at most so many characters.
+fn is_line(text: &str, most: usize) -> bool {
+    text.chars().count() <= most && !text.chars().any(char::is_control)
+}

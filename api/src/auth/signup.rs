@@ -14,7 +14,7 @@ use shared::store::{StoreResult, Tx, mails};
 use shared::tokens;
 use utoipa::ToSchema;
 
-use super::{SignedIn, UserBody, open_session, password_rules};
+use super::{SignedIn, UserBody, is_line, is_username, open_session, password_rules};
 use crate::App;
 use crate::error::{ApiError, ApiResult, Code, Problem};
 use crate::extract::Body;
@@ -102,12 +102,7 @@ impl SignupRequest {
         let email = self.email.trim();
         check(email.len() <= 254 && shared::email::is_address(email), "email", "must be an e-mail address");
         let username = self.username.trim();
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        check(
-            (3..=32).contains(&username.len()) && username.chars().all(allowed),
-            "username",
-            "must be 3 to 32 letters, digits, dots, hyphens or underscores",
-        );
+        check(is_username(username), "username", super::USERNAME_RULE);
         let name = self.full_name.trim();
         check(is_line(name, 200) && !name.is_empty(), "full_name", "must be one line of 1 to 200 characters");
         check(
@@ -147,8 +142,4 @@ impl SignupRequest {
             created_at: now,
         }
     }
-}
-
-fn is_line(text: &str, most: usize) -> bool {
-    text.chars().count() <= most && !text.chars().any(char::is_control)
 }

@@ -155,6 +155,48 @@ pub async fn set_verified(tx: &mut Tx, id: UserId) -> StoreResult<()> {
     Ok(())
 }
 
+/// What an owner changes about an account; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct ProfileChange {
+    /// Another user name.
+    pub username: Option<String>,
+    /// Another name of the person.
+    pub full_name: Option<String>,
+    /// Another organisation.
+    pub organization: Option<String>,
+    /// Whether to mail when a workflow completes.
+    pub mail_on_finish: Option<bool>,
+    /// Whether to mail when a workflow fails.
+    pub mail_on_failure: Option<bool>,
+}
+
+/// Changes an account's profile; false if the user name is somebody else's.
+pub async fn update_profile(tx: &mut Tx, id: UserId, change: &ProfileChange) -> StoreResult<bool> {
+    let result = on!(tx, |c| {
+        sqlx::query(
+            "update users set username = coalesce($2, username), username_key = coalesce($3, username_key),
+             full_name = coalesce($4, full_name), organization = coalesce($5, organization),
+             mail_on_finish = coalesce($6, mail_on_finish), mail_on_failure = coalesce($7, mail_on_failure)
+             where id = $1",
+        )
+        .bind(id)
+        .bind(&change.username)
+        .bind(change.username.as_deref().map(key))
+        .bind(&change.full_name)
+        .bind(&change.organization)
+        .bind(change.mail_on_finish)
+        .bind(change.mail_on_failure)
+        .execute(&mut *c)
+        .await
+        .map(|done| done.rows_affected())
+    });
+    match result {
+        Ok(done) => Ok(done == 1),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Gives an account a role, unless it is the last enabled admin losing theirs; false then, or without such an account.
 pub async fn set_role(tx: &mut Tx, id: UserId, role: &str) -> StoreResult<bool> {
     let done = on!(tx, |c| {

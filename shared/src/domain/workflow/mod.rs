@@ -303,7 +303,7 @@ impl Workflow {
             Command::RefusePlan { error } => self.refuse_plan(error, with, out),
             Command::Claim { step } => self.claim(&step, with, out),
             Command::Complete { at, output } => self.complete(&at, output, with, out),
-            Command::Fail { at, error, retry, jitter } => self.fail_attempt(&at, error, retry, jitter, with, out),
+            Command::Fail { at, error, retry, jitter } => self.fail_attempt(&at, (&error, retry, jitter), with, out),
             Command::Skip { at } => self.skip(&at, with, out),
             Command::Wait { at, until, reason } => self.wait(&at, until, reason, with, out),
             Command::HandBack { at } => self.hand_back(&at, with, out),

@@ -120,9 +120,7 @@ impl Workflow {
     pub(super) fn fail_attempt(
         &mut self,
         at: &Attempt,
-        error: String,
-        retry: Option<Duration>,
-        jitter: f64,
+        (error, retry, jitter): (&str, Option<Duration>, f64),
         with: &Circumstances,
         out: &mut Changes,
     ) -> Result<(), Refusal> {
@@ -132,7 +130,7 @@ impl Workflow {
         step.failures += 1;
         let (failures, most) = (step.failures, i64::from(step.spec.retry.max_attempts));
         let Some(least) = retry.filter(|_| failures < most) else {
-            self.fail_for_good(index, &error, with, out);
+            self.fail_for_good(index, error, with, out);
             return Ok(());
         };
         let pause = step.spec.retry.pause(failures as u32).mul_f64(jitter.clamp(0.0, 1.0)).max(least);
@@ -140,7 +138,7 @@ impl Workflow {
         step.wake_at = Some(wake_at);
         step.reason =
             Some(format!("Retry {} of {} at {} after: {error}", failures + 1, most, wake_at.format("%H:%M:%S")));
-        step.error = Some(error.clone());
+        step.error = Some(error.to_owned());
         let id = step.id.clone();
         self.release(index, StepStatus::Ready);
         let detail = json!({"attempt": at.number, "error": error, "retry_at": wake_at});

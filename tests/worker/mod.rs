@@ -1,0 +1,3 @@
+//! The worker side, against real queues.
+
+mod queue_faults;
