@@ -4,6 +4,7 @@
 //! arm in [`Command::run`], and the file.
 
 mod admin;
+mod bench;
 mod doctor;
 mod email;
 mod migrate;
@@ -43,6 +44,8 @@ pub enum Command {
     /// The mails that AUTOOS writes
     #[command(subcommand)]
     Email(email::Email),
+    /// Measures this build on this machine and compares it with the project's goals; needs Linux
+    Bench(bench::Options),
     /// Prints the OpenAPI document of the API
     Openapi,
 }
@@ -59,6 +62,7 @@ impl Command {
             Self::Doctor => doctor::run(config).await,
             Self::Admin(command) => admin::run(config, command).await,
             Self::Email(command) => email::run(command),
+            Self::Bench(options) => bench::run(&options).await,
             Self::Openapi => openapi::run(),
         }
     }

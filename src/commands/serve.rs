@@ -176,7 +176,7 @@ async fn stop_then_exit(stop: &CancellationToken) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-async fn told_to_stop() -> io::Result<()> {
+pub(super) async fn told_to_stop() -> io::Result<()> {
     let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
     tokio::select! {
         interrupted = signal::ctrl_c() => interrupted,
@@ -185,6 +185,6 @@ async fn told_to_stop() -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn told_to_stop() -> io::Result<()> {
+pub(super) async fn told_to_stop() -> io::Result<()> {
     signal::ctrl_c().await
 }

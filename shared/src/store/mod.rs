@@ -11,6 +11,7 @@ pub mod credits;
 pub mod duties;
 pub mod idempotency;
 pub mod mails;
+pub mod measure;
 pub mod outbox;
 pub mod pruning;
 pub mod sessions;

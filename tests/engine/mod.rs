@@ -1,0 +1,4 @@
+//! The engine: the pure aggregate under any interleaving, and recovery on both engines.
+
+mod model;
+mod recovery;
