@@ -1,7 +1,14 @@
 //! All integration tests, as one binary: one link, and servers that are started once.
 
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod journeys;
+#[cfg(test)]
 mod scheduler;
+#[cfg(test)]
 mod worker;

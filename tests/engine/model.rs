@@ -256,9 +256,12 @@ impl World {
                 assert!(workflow.steps.iter().any(|s| !s.status.ended()), "running without an open step");
                 for step in &workflow.steps {
                     let waits_for_person = step.status == StepStatus::Waiting && step.wake_at.is_none();
-                    let open =
-                        matches!(step.status, StepStatus::Ready | StepStatus::Running | StepStatus::Waiting);
-                    assert!(!open || waits_for_person || row(&workflow.step_job(&step.id).key()), "{} is lost", step.id);
+                    let open = matches!(step.status, StepStatus::Ready | StepStatus::Running | StepStatus::Waiting);
+                    assert!(
+                        !open || waits_for_person || row(&workflow.step_job(&step.id).key()),
+                        "{} is lost",
+                        step.id
+                    );
                 }
             }
             _ => {}
@@ -272,7 +275,8 @@ impl World {
                 self.happen(&Event::Resume);
             }
             self.held.clear();
-            let running: Vec<_> = self.workflow.steps.iter().filter(|s| s.status == StepStatus::Running).cloned().collect();
+            let running: Vec<_> =
+                self.workflow.steps.iter().filter(|s| s.status == StepStatus::Running).cloned().collect();
             for step in running {
                 let at = Attempt { step: step.id, number: step.attempt };
                 drop(self.command(Command::Complete { at, output: json!({}) }));
@@ -300,7 +304,7 @@ fn legal_workflow(from: WorkflowStatus, to: WorkflowStatus) -> bool {
             Pending => true,
             Running => matches!(to, Completed | Failed | Cancelled | Paused),
             Paused => matches!(to, Running | Pending | Completed | Failed | Cancelled),
-            Failed => matches!(to, Running | Completed | Paused | Cancelled),
+            Failed => matches!(to, Running | Completed | Paused),
             Completed | Cancelled => false,
         }
 }

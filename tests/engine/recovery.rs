@@ -142,7 +142,7 @@ both_engines! {
                 let id = shared::ids::WorkflowId::new(now);
                 let left = shared::store::credits::charge_trial(&mut tx, user, id, now).await.expect("a charge");
                 // A third of the writers dies before the commit: nothing of theirs may stay.
-                if id.0.as_bytes()[15] % 3 == 0 {
+                if id.0.as_bytes()[15].is_multiple_of(3) {
                     return false;
                 }
                 tx.commit().await.expect("a commit");

@@ -4,8 +4,8 @@
 //! the test process is killed (see `child::Guarded`). To add one more: write a module whose `start` spawns a `Guarded`
 //! and waits until the server answers, add it below, and have its own tests show what the others may rely on.
 
-pub mod engines;
 pub mod child;
+pub mod engines;
 pub mod postgres;
 pub mod redis;
 pub mod smtp;

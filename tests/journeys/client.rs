@@ -83,6 +83,11 @@ impl Client {
         Self { http, base_url: base_url.to_owned(), bearer: None }
     }
 
+    /// The same client, talking to another process.
+    pub fn at(&self, base_url: &str) -> Self {
+        Self { base_url: base_url.to_owned(), ..self.clone() }
+    }
+
     /// The same client with the access token of a pair.
     pub fn with_tokens(&self, tokens: &Value) -> Self {
         Self { bearer: tokens["access_token"].as_str().map(str::to_owned), ..self.clone() }
@@ -171,6 +176,14 @@ pub fn id(body: &Value) -> String {
     body["workflow_id"].as_str().unwrap_or_else(|| panic!("no workflow_id in {body}")).to_owned()
 }
 
+/// The fields that a problem document complains about; several complaints in a row about one field are one.
+pub fn faulty(problem: &Value) -> Vec<&str> {
+    let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut fields: Vec<_> = errors.iter().filter_map(|error| error["field"].as_str()).collect();
+    fields.dedup();
+    fields
+}
+
 /// A mail on arrival.
 pub struct Mail {
     pub to: String,
@@ -207,7 +220,7 @@ fn files(folder: &Path) -> Vec<String> {
 
 fn read(raw: &str) -> Mail {
     let mail = mailparse::parse_mail(raw.as_bytes()).unwrap_or_else(|error| panic!("{error} in {raw}"));
-    let header = |name| mail.headers.get_first_value(name).unwrap_or_default();
+    let header = |name: &str| mail.headers.get_first_value(name).unwrap_or_default();
     let text = mail.parts().find(|part| part.ctype.mimetype == "text/plain").map(body);
     let text = text.unwrap_or_else(|| panic!("no plain text in {raw}"));
     Mail { to: header("To"), subject: header("Subject"), message_id: header("Message-ID"), text }

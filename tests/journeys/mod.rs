@@ -1,8 +1,9 @@
 //! Journeys: what users do, over HTTP, against the built program, with both ways to run it.
 //!
-//! `journey!` makes two tests of one function: `name::embedded` (one process, SQLite, mails as files) and `name::scaled`
-//! (`autoos api`, `worker` and `scheduler` as processes that share a Postgres and a Redis, mails over SMTP). To add one:
-//! a function in the file it belongs to. A setting that differs from the default is named behind `with`.
+//! `journey!` makes two tests of one function: `name::embedded` (one process, SQLite, mails as files) and
+//! `name::scaled` (`autoos api`, `worker` and `scheduler` as processes that share a Postgres and a Redis, mails over
+//! SMTP). To add one: a function in the file it belongs to. A setting that differs from the default is named behind
+//! `with`.
 
 use std::time::Duration;
 
@@ -16,19 +17,22 @@ use serde_json::{Value, json};
 /// Makes the tests `name::embedded` and `name::scaled` of each function.
 macro_rules! journey {
     ($(async fn $name:ident($site:ident: Site $(with $settings:expr)?) $body:block)+) => { $(
-        async fn $name($site: $crate::journeys::Site) $body
+        async fn $name(engine: $crate::journeys::Engine) {
+            let $site = $crate::journeys::Site::start(engine, &[$($settings)?]).await;
+            $body
+        }
 
         mod $name {
-            use super::*;
+            use $crate::journeys::Engine;
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn embedded() {
-                super::$name($crate::journeys::Site::embedded(&[$($settings)?]).await).await;
+                super::$name(Engine::Embedded).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn scaled() {
-                super::$name($crate::journeys::Site::scaled(&[$($settings)?]).await).await;
+                super::$name(Engine::Scaled).await;
             }
         }
     )+ };
@@ -44,7 +48,7 @@ mod scaled;
 mod workflows;
 
 /// How long anything may take before the test fails; far more than it should, for slow machines.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(40);
 const SECRET: &str = "a-secret-of-the-tests-0123456789abcdef";
 
@@ -53,10 +57,17 @@ type Settings = &'static [(&'static str, &'static str)];
 
 /// Lets workflows call the stand-in on this machine.
 const PRIVATE: Settings = &[("HTTP_ALLOW_PRIVATE", "true")];
-/// Lets a test submit as fast as it can: the limit of intents has tests of its own, and the others do not wait a minute.
+/// Lets a test submit as fast as it can: the limit of intents has tests of its own, the others do not wait a minute.
 const UNPACED: Settings = &[("TIERS_FREE_TRIAL_INTENTS_PER_MINUTE", "1000")];
 /// Polling must not run into the limit of requests.
 const POLLING: Settings = &[("TIERS_FREE_TRIAL_REQUESTS_PER_MINUTE", "1000000")];
+
+/// The two ways to run it.
+#[derive(Clone, Copy)]
+enum Engine {
+    Embedded,
+    Scaled,
+}
 
 /// A running deployment of its own for one test.
 struct Site {
@@ -69,6 +80,13 @@ struct Site {
 }
 
 impl Site {
+    async fn start(engine: Engine, groups: &[Settings]) -> Self {
+        match engine {
+            Engine::Embedded => Self::embedded(groups).await,
+            Engine::Scaled => Self::scaled(&redis::shared().url, groups).await,
+        }
+    }
+
     async fn embedded(groups: &[Settings]) -> Self {
         let settings = all(groups, &[]);
         let api = Autoos::start(&borrow(&settings)).await;
@@ -76,12 +94,8 @@ impl Site {
         Self { api, worker: None, _scheduler: None, settings, mailbox }
     }
 
-    async fn scaled(groups: &[Settings]) -> Self {
-        Self::scaled_with(&redis::shared().url, groups).await
-    }
-
-    /// Scaled, with a Redis of the test's choice.
-    async fn scaled_with(redis: &str, groups: &[Settings]) -> Self {
+    /// With a Redis of the test's choice.
+    async fn scaled(redis: &str, groups: &[Settings]) -> Self {
         let (database, smtp) = (postgres::database().await, SmtpServer::start());
         let port = smtp.port().to_string();
         let own = [
@@ -89,7 +103,7 @@ impl Site {
             ("REDIS_URL", redis),
             ("JWT_SECRET", SECRET),
             ("SMTP_HOST", "127.0.0.1"),
-            ("SMTP_PORT", &port),
+            ("SMTP_PORT", port.as_str()),
         ];
         let settings = all(groups, &own);
         let mut api = Autoos::spawn(&["api"], &borrow(&settings));
@@ -164,7 +178,7 @@ impl Site {
     async fn doctor(&self) -> (Option<i32>, String) {
         let data = self.api.data_dir().to_string_lossy().into_owned();
         let mut settings = borrow(&self.settings);
-        settings.push(("DATA_DIR", &data));
+        settings.push(("DATA_DIR", data.as_str()));
         let mut doctor = Autoos::spawn(&["doctor"], &settings);
         (doctor.exit_code().await, doctor.output())
     }

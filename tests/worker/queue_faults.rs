@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::redis::RedisServer;
 
 const LANE: Lane = Lane::Interactive;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const SOME: usize = 2000;
 const MANY: usize = 20_000;
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::job::Lane;
+use shared::queue::Queue;
 use shared::services::Services;
+use shared::store::{StoreResult, outbox};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,8 +49,21 @@ impl Worker {
         Ok(Self { services, actions: Arc::new(actions), advance, leases: Leases::default(), stop, hand_back })
     }
 
+    /// A queue inside the process begins empty: what the last process had handed out is due at once.
+    async fn forget_lost_messages(&self) -> StoreResult<()> {
+        if matches!(self.services.queue, Queue::Memory(_)) {
+            let mut tx = self.services.db.begin().await?;
+            outbox::requeue(&mut tx, self.services.clock.now(), 1).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Works until `stop` is cancelled, then finishes or gives back what runs, and returns.
     pub async fn run(self) {
+        if let Err(error) = self.forget_lost_messages().await {
+            tracing::warn!(%error, "messages of the last run come again only when they are due");
+        }
         let tasks = TaskTracker::new();
         let drain = Duration::from_secs(self.services.config.shutdown_s);
         tasks.spawn(relay::run(self.services.clone(), self.stop.clone()));

@@ -29,6 +29,14 @@ impl CurrentUser {
         self.user.role == "admin"
     }
 
+    /// 403 until the address is verified.
+    pub fn require_verified(&self) -> Result<(), ApiError> {
+        if self.user.email_verified {
+            return Ok(());
+        }
+        Err(ApiError::new(Code::EmailNotVerified, "Verify your e-mail address first; we have sent you a link."))
+    }
+
     /// What the audit trail calls this user.
     pub fn actor(&self) -> String {
         let kind = if self.is_admin() { "admin" } else { "user" };
@@ -57,12 +65,7 @@ impl FromRequestParts<App> for Submitter {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let current = authenticate(parts, app).await?;
-        if !current.user.email_verified {
-            return Err(ApiError::new(
-                Code::EmailNotVerified,
-                "Verify your e-mail address first; we have sent you a link.",
-            ));
-        }
+        current.require_verified()?;
         let now = app.services.clock.now();
         admit(parts, app.limiter.admit(current.user.id, Class::Intents, current.limits(app), now))?;
         Ok(Self(current))

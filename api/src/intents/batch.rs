@@ -4,8 +4,10 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use shared::domain::plan::FieldError;
+use shared::ids::WorkflowId;
 use utoipa::ToSchema;
 
 use super::create::{Accepted, accept};
@@ -82,8 +84,10 @@ pub async fn batch(
         return Ok(replay);
     }
     let mut results = Vec::with_capacity(count);
-    for intent in checked {
-        results.push(accept(&mut tx, &app, &current, intent, now).await?);
+    for (i, (intent, estimate)) in checked.into_iter().enumerate() {
+        // Ids sort by their milliseconds, so that lists show a batch in its order.
+        let id = WorkflowId::new(now + TimeDelta::milliseconds(i as i64));
+        results.push(accept(&mut tx, &app, &current, (id, intent, estimate), now).await?);
     }
     let body = serde_json::to_string(&BatchAccepted { results })?;
     let answer = key.answer(&mut tx, StatusCode::ACCEPTED, body).await?;

@@ -57,7 +57,7 @@ pub async fn create(
     if let Some(replay) = key.take(&mut tx, &fingerprint, now).await? {
         return Ok(replay);
     }
-    let accepted = accept(&mut tx, &app, &current, (request, estimate), now).await?;
+    let accepted = accept(&mut tx, &app, &current, (WorkflowId::new(now), request, estimate), now).await?;
     let answer = key.answer(&mut tx, StatusCode::ACCEPTED, serde_json::to_string(&accepted)?).await?;
     tx.commit().await?;
     services.queue.wake().await;
@@ -69,10 +69,9 @@ pub async fn accept(
     tx: &mut Tx,
     app: &App,
     current: &CurrentUser,
-    (request, estimate): (IntentRequest, Estimate),
+    (workflow_id, request, estimate): (WorkflowId, IntentRequest, Estimate),
     now: DateTime<Utc>,
 ) -> ApiResult<Accepted> {
-    let workflow_id = WorkflowId::new(now);
     let charge = gate::charge(tx, app, current, workflow_id, now).await?;
     let new = request.into_new(current.user.id, charge.charged, workflow_id);
     engine::accept(tx, &new, &app.services.circumstances(current.actor(), now)).await?;

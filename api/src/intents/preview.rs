@@ -56,7 +56,10 @@ pub async fn preview(
     let now = services.clock.now();
     // The same gate as for real, in a transaction that is never committed.
     let mut tx = services.db.begin().await?;
-    let charge = gate::charge(&mut tx, &app, &current, WorkflowId::new(now), now).await;
+    let charge = match current.require_verified() {
+        Ok(()) => gate::charge(&mut tx, &app, &current, WorkflowId::new(now), now).await,
+        Err(refused) => Err(refused),
+    };
     drop(tx);
     let entitled = match charge {
         Ok(charge) => Entitled { allowed: true, credits_remaining: charge.credits_remaining, reason: None },

@@ -2,19 +2,37 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde::Serialize;
+use shared::domain::status::WorkflowStatus;
 use shared::domain::workflow::Command;
+use shared::ids::WorkflowId;
+use shared::store::credits;
+use utoipa::ToSchema;
 
-use super::get::WorkflowBody;
 use crate::App;
 use crate::error::{ApiResult, Problem};
 use crate::extract::OwnWorkflow;
 
+/// A workflow that was cancelled.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cancelled {
+    #[schema(value_type = uuid::Uuid)]
+    workflow_id: WorkflowId,
+    /// `cancelled`.
+    status: WorkflowStatus,
+    /// Whether what it was charged came back, because no step had started.
+    credit_refunded: bool,
+}
+
 /// Cancels a workflow; its credit comes back if no step had started.
 #[utoipa::path(delete, path = "/api/v1/workflows/{id}", tag = "Workflows", security(("bearer" = [])),
     params(("id" = String, Path, description = "The workflow")), responses(
-    (status = 200, description = "The workflow as it is now", body = WorkflowBody),
+    (status = 200, description = "Cancelled", body = Cancelled),
     (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn delete(State(app): State<App>, own: OwnWorkflow) -> ApiResult<Json<WorkflowBody>> {
-    super::command(&app, own, Command::Cancel).await
+pub async fn delete(State(app): State<App>, own: OwnWorkflow) -> ApiResult<Json<Cancelled>> {
+    app.services.order(own.id, Command::Cancel, own.current.actor()).await??;
+    let mut reader = app.services.db.read().await?;
+    let credit_refunded = credits::refunded(&mut reader, own.id).await?;
+    Ok(Json(Cancelled { workflow_id: own.id, status: WorkflowStatus::Cancelled, credit_refunded }))
 }

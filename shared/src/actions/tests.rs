@@ -2,17 +2,17 @@ use serde_json::json;
 
 use super::*;
 
-fn plan(steps: Value) -> Plan {
+fn plan(steps: &Value) -> Plan {
     serde_json::from_value(json!({"steps": steps})).unwrap()
 }
 
-fn checked(steps: Value) -> Vec<(String, String)> {
+fn checked(steps: &Value) -> Vec<(String, String)> {
     let errors = Catalogue::new().check(&plan(steps), "plan");
     errors.into_iter().map(|error| (error.field, error.message)).collect()
 }
 
 fn one_step(action: &str, with: &Value) -> Vec<(String, String)> {
-    checked(json!([{"id": "a", "action": action, "with": with}]))
+    checked(&json!([{"id": "a", "action": action, "with": with}]))
 }
 
 fn final_faults(action: &str, with: &Value) -> Vec<String> {
@@ -33,7 +33,7 @@ fn every_action_has_a_schema_that_compiles_and_an_example_that_fits() {
 
 #[test]
 fn the_plan_of_the_handbook_is_right() {
-    let errors = checked(json!([
+    let errors = checked(&json!([
         {"id": "sales", "action": "http.request", "with": {"method": "GET", "url": "https://example.com/sales.json"}},
         {"id": "report", "action": "template.render", "needs": ["sales"],
          "with": {"template": "Total: {{ steps.sales.output.json.total }}"}},
@@ -45,7 +45,7 @@ fn the_plan_of_the_handbook_is_right() {
 
 #[test]
 fn all_errors_of_a_plan_come_at_once() {
-    let errors = checked(json!([
+    let errors = checked(&json!([
         {"id": "1st", "action": "teleport", "with": {}},
         {"id": "get", "action": "http.request", "when": "a >",
          "with": {"url": "ftp://x", "colour": "red", "max_bytes": 0}},
@@ -137,7 +137,7 @@ fn a_fault_beside_a_template_is_still_found() {
 
 #[test]
 fn a_template_may_use_steps_that_are_needed_directly_or_not() {
-    let errors = checked(json!([
+    let errors = checked(&json!([
         {"id": "a", "action": "wait", "with": {"seconds": 1}},
         {"id": "b", "action": "wait", "needs": ["a"], "with": {"seconds": 1}},
         {"id": "c", "action": "template.render", "needs": ["b"],
@@ -148,7 +148,7 @@ fn a_template_may_use_steps_that_are_needed_directly_or_not() {
 
 #[test]
 fn a_template_may_not_use_steps_that_might_still_run() {
-    let errors = checked(json!([
+    let errors = checked(&json!([
         {"id": "a", "action": "wait", "with": {"seconds": 1}},
         {"id": "b", "action": "data.extract", "when": "steps.z.output.x",
          "with": {"from": ["{{ steps.a.output }}"], "path": "0"}},

@@ -4,16 +4,14 @@
 //! removing or appending an entry behind the program's back shows in [`verify`].
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
 
 /// The hash before the first entry.
 pub const GENESIS: &str = "";
 
 /// One thing that happened to a workflow.
-#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Entry {
     /// Position in the workflow's trail, from 1.
     pub seq: i64,
@@ -27,7 +25,6 @@ pub struct Entry {
     pub step: Option<String>,
     /// More about it, an object.
     #[sqlx(json)]
-    #[schema(value_type = Object)]
     pub detail: Value,
     /// SHA-256 over this entry and the hash before it, hexadecimal.
     pub hash: String,

@@ -178,6 +178,17 @@ pub async fn refund(
     Ok(true)
 }
 
+/// Whether a workflow's charge has been given back.
+pub async fn refunded(tx: &mut Tx, workflow: WorkflowId) -> StoreResult<bool> {
+    let entries: i64 = on!(tx, |c| {
+        sqlx::query_scalar("select count(*) from ledger where reason = 'refund' and reference = $1")
+            .bind(workflow)
+            .fetch_one(&mut *c)
+            .await?
+    });
+    Ok(entries > 0)
+}
+
 impl Subscription {
     /// Whether it entitles at `now`.
     pub fn runs(&self, now: DateTime<Utc>) -> bool {

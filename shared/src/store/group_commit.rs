@@ -1,7 +1,7 @@
 //! Group commit on `SQLite`: many transactions, one flush to the disk.
 //!
 //! With `synchronous=FULL` each commit costs a disk flush. All writers therefore share one outer transaction, in which
-//! each has a savepoint: [`Member::commit`] releases the savepoint and waits; whoever finds nobody waiting for the writer
+//! each has a savepoint: [`Member::commit`] leaves it and waits; whoever finds nobody waiting for the writer
 //! (or the group full) commits for all. A member that fails rolls back to its savepoint alone. If the outer commit fails,
 //! every member of the group is told so and nothing of it is stored.
 
@@ -33,6 +33,8 @@ struct State {
     conn: Option<SqliteConnection>,
     /// Whether the outer transaction has begun.
     open: bool,
+    /// Whether the savepoint of the member before still stands; the next statement releases it.
+    unreleased: bool,
     /// Members that released their savepoint and wait for the outer commit.
     released: Vec<Ticket>,
 }
@@ -41,7 +43,7 @@ impl Writer {
     /// Opens the connection.
     pub async fn open(options: &SqliteConnectOptions) -> StoreResult<Self> {
         let conn = options.connect().await?;
-        let state = State { conn: Some(conn), open: false, released: Vec::new() };
+        let state = State { conn: Some(conn), open: false, unreleased: false, released: Vec::new() };
         Ok(Self { state: Arc::new(Mutex::new(state)), waiting: AtomicUsize::new(0), options: options.clone() })
     }
 
@@ -124,12 +126,16 @@ impl State {
 
     async fn enter(&mut self, options: &SqliteConnectOptions) -> StoreResult<()> {
         self.reconnect(options).await?;
-        if !self.open {
-            // Set first: if this future is dropped while the engine is at it, the transaction is open all the same.
-            self.open = true;
-            self.run("BEGIN IMMEDIATE").await?;
-        }
-        self.run("SAVEPOINT member").await
+        // One text for both steps: each statement by itself costs a round trip to the connection's thread.
+        let sql = match (self.open, self.unreleased) {
+            (false, _) => "BEGIN IMMEDIATE; SAVEPOINT member",
+            (true, false) => "SAVEPOINT member",
+            (true, true) => "RELEASE member; SAVEPOINT member",
+        };
+        // Set first: if this future is dropped while the engine is at it, the transaction is open all the same.
+        self.open = true;
+        self.unreleased = false;
+        self.run(sql).await
     }
 
     async fn run(&mut self, sql: &'static str) -> StoreResult<()> {
@@ -143,9 +149,11 @@ impl State {
         if !self.open {
             return;
         }
+        // This releases every savepoint as well.
         match self.run("COMMIT").await {
             Ok(()) => {
                 self.open = false;
+                self.unreleased = false;
                 for ticket in self.released.drain(..) {
                     // A member that no longer waits has lost nothing: its work is stored.
                     drop(ticket.send(Ok(())));
@@ -166,6 +174,7 @@ impl State {
             self.conn = None;
         }
         self.open = false;
+        self.unreleased = false;
     }
 }
 
@@ -195,22 +204,15 @@ impl Member {
         self.inner.as_mut().and_then(|(_, state)| state.conn.as_mut()).expect("a member has a connection")
     }
 
-    /// Releases the savepoint and waits until the group is on the disk.
+    /// Leaves the savepoint to be released and waits until the group is on the disk.
     pub async fn commit(mut self) -> StoreResult<()> {
         let Some((writer, mut state)) = self.inner.take() else { return Ok(()) };
         let (ticket, stored) = oneshot::channel();
         // In a task of its own: a caller that goes away half-way must not leave the group open.
         tokio::spawn(async move {
-            match state.run("RELEASE member").await {
-                Ok(()) => {
-                    state.released.push(ticket);
-                    writer.leave(&mut state).await;
-                }
-                Err(error) => {
-                    drop(ticket.send(Err(error.to_string())));
-                    state.fail("a member's savepoint was lost").await;
-                }
-            }
+            state.unreleased = true;
+            state.released.push(ticket);
+            writer.leave(&mut state).await;
         });
         match stored.await {
             Ok(result) => result.map_err(StoreError::Group),
@@ -228,8 +230,7 @@ impl Drop for Member {
                     if !entered {
                         return Ok(());
                     }
-                    state.run("ROLLBACK TO member").await?;
-                    state.run("RELEASE member").await
+                    state.run("ROLLBACK TO member; RELEASE member").await
                 };
                 match undone.await {
                     Ok(()) => writer.leave(&mut state).await,

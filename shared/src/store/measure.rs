@@ -146,8 +146,8 @@ pub async fn first_steps(tx: &mut Tx, since: WorkflowId) -> StoreResult<Vec<Firs
     }))
 }
 
-/// Adds copies of a finished workflow, with its steps and its audit trail, under the ids `from` to `to`, which sort before
-/// all that the program makes. An audit trail stays valid in a copy: no hash covers the workflow's id.
+/// Adds copies of a finished workflow, with its steps and its audit trail, under the ids `from` to `to`, which sort
+/// before all that the program makes. An audit trail stays valid in a copy: no hash covers the workflow's id.
 pub async fn copy_finished(tx: &mut Tx, of: WorkflowId, (from, to): (i64, i64)) -> StoreResult<()> {
     let id = tx.either("unhex(printf('%032x', n.i))", "cast(lpad(to_hex(n.i), 32, '0') as uuid)");
     let numbers = "with recursive n(i) as

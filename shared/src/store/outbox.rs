@@ -10,7 +10,7 @@ use super::{StoreResult, Tx, batch, pieces};
 use crate::job::{Job, Lane};
 
 /// How long a message may be under way before it is taken to be lost; doubled with each push, up to 16 times.
-pub const VISIBILITY: TimeDelta = TimeDelta::seconds(30);
+pub const VISIBILITY: TimeDelta = TimeDelta::seconds(10);
 
 /// Puts jobs, each due at its time; an open row of the same key is moved to the new time.
 pub async fn put(tx: &mut Tx, jobs: &[(Job, DateTime<Utc>)]) -> StoreResult<()> {

@@ -23,6 +23,7 @@ struct WorkflowRow {
     charged: Charged,
     callback_url: Option<String>,
     planner: Option<String>,
+    run_at: Option<DateTime<Utc>>,
     audit_seq: i64,
     audit_hash: String,
     started_at: Option<DateTime<Utc>>,
@@ -58,7 +59,7 @@ pub async fn lock(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Workflow>>
     for piece in pieces(&ids) {
         let rows: Vec<WorkflowRow> = on!(tx, |c| {
             let mut q = sqlx::QueryBuilder::new(
-                "select id, user_id, status, reason, error, priority, cost, max_cost, charged, callback_url, planner,
+                "select id, user_id, status, reason, error, priority, cost, max_cost, charged, callback_url, planner, run_at,
                  audit_seq, audit_hash, started_at, completed_at from workflows where id in (",
             );
             let mut list = q.separated(", ");
@@ -103,6 +104,7 @@ fn assemble(rows: Vec<WorkflowRow>, steps: Vec<StepRow>) -> impl Iterator<Item =
             max_cost: row.max_cost,
             charged: row.charged,
             callback: row.callback_url.is_some(),
+            run_at: row.run_at,
             planner: row.planner,
             audit_seq: row.audit_seq,
             audit_hash: row.audit_hash,

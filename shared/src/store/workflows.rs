@@ -254,6 +254,13 @@ pub async fn audit(tx: &mut Tx, id: WorkflowId, after: i64, limit: i64) -> Store
     }))
 }
 
+/// How many entries a workflow's audit trail has.
+pub async fn audit_count(tx: &mut Tx, id: WorkflowId) -> StoreResult<i64> {
+    Ok(on!(tx, |c| {
+        sqlx::query_scalar("select count(*) from audit where workflow_id = $1").bind(id).fetch_one(&mut *c).await?
+    }))
+}
+
 /// Workflows with the heads of their audit trails, in the order of ids, from after `after`.
 pub async fn audit_heads(
     tx: &mut Tx,
@@ -314,19 +321,6 @@ pub async fn count(tx: &mut Tx, user: UserId, status: WorkflowStatus) -> StoreRe
             .bind(user)
             .bind(status.as_str())
             .fetch_one(&mut *c)
-            .await?
-    }))
-}
-
-/// What a callback tells about a workflow that ended: address, owner, status, error.
-pub async fn callback(
-    tx: &mut Tx,
-    id: WorkflowId,
-) -> StoreResult<Option<(Option<String>, UserId, WorkflowStatus, Option<String>)>> {
-    Ok(on!(tx, |c| {
-        sqlx::query_as("select callback_url, user_id, status, error from workflows where id = $1")
-            .bind(id)
-            .fetch_optional(&mut *c)
             .await?
     }))
 }

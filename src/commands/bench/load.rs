@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// What is due later than this does not belong to the workflows that are waited for.
 const LATER: TimeDelta = TimeDelta::hours(1);
 /// How long a load may take that is longer than it should be.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A way to submit.
 pub struct Load<'a> {

@@ -132,8 +132,8 @@ pub fn table(rows: &[Row]) -> String {
 
 /// Figures to the right, words to the left.
 fn in_columns([what, cells @ .., verdict]: &[String; 6], [first, widths @ .., _]: &[usize; 6]) -> String {
-    let figures: String = cells.iter().zip(widths).map(|(cell, width)| format!("  {cell:>width$}")).collect();
-    format!("{what:<first$}{figures}  {verdict}\n")
+    let figures: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+    format!("{what:<first$}  {}  {verdict}\n", figures.join("  "))
 }
 
 /// Tells whoever waits what is being done; not a part of the result.

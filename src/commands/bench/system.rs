@@ -14,7 +14,7 @@ use super::place::Place;
 use super::process::{Process, free_address};
 
 /// How long the roles may take to become ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(2);
 /// How long one question may take before the roles are looked at again.
 const ANSWER: Duration = Duration::from_secs(1);

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
     use crate::actions::tests::run_of;
 
-    fn text(template: Value) -> Value {
+    fn text(template: &Value) -> Value {
         match run(&run_of("template.render", json!({"template": template}))).unwrap() {
             Done::Output(output) => output["text"].clone(),
             other => panic!("{other:?}"),
@@ -32,13 +32,13 @@ mod tests {
 
     #[test]
     fn what_is_not_a_text_becomes_one() {
-        assert_eq!(text(json!("Total: 42")), "Total: 42");
-        assert_eq!(text(json!(42)), "42");
-        assert_eq!(text(json!({"a": [1]})), "{\"a\":[1]}");
+        assert_eq!(text(&json!("Total: 42")), "Total: 42");
+        assert_eq!(text(&json!(42)), "42");
+        assert_eq!(text(&json!({"a": [1]})), "{\"a\":[1]}");
     }
 
     #[test]
     fn a_text_is_not_rendered_a_second_time() {
-        assert_eq!(text(json!("{{ 1 + 1 }}")), "{{ 1 + 1 }}");
+        assert_eq!(text(&json!("{{ 1 + 1 }}")), "{{ 1 + 1 }}");
     }
 }

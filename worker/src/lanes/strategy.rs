@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    const NEVER: Duration = Duration::from_secs(3600);
+    const NEVER: Duration = Duration::from_hours(1);
 
     fn look(strategy: &mut SafeStrategy) -> bool {
         strategy.poll_signal(&mut Context::from_waker(std::task::Waker::noop()))

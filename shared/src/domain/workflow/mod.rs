@@ -47,6 +47,8 @@ pub struct Workflow {
     pub charged: Charged,
     /// Whether somebody wants to be called when it ends.
     pub callback: bool,
+    /// When it should start, if not at once.
+    pub run_at: Option<DateTime<Utc>>,
     /// What made the plan; `None` until planned.
     pub planner: Option<String>,
     /// The number of the newest audit entry.
@@ -287,6 +289,7 @@ impl Workflow {
             max_cost: None,
             charged,
             callback: false,
+            run_at: None,
             planner: None,
             audit_seq: 0,
             audit_hash: String::new(),

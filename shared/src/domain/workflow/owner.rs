@@ -52,7 +52,8 @@ impl Workflow {
         self.status = WorkflowStatus::Pending;
         self.reason = None;
         self.note("workflow.resumed", None, json!({}), with, out);
-        out.put.push((Job::PlanWorkflow { workflow: self.id }, self.priority.due(with.now)));
+        let due = self.run_at.filter(|at| *at > with.now).unwrap_or_else(|| self.priority.due(with.now));
+        out.put.push((Job::PlanWorkflow { workflow: self.id }, due));
         Ok(())
     }
 
@@ -71,11 +72,10 @@ impl Workflow {
     }
 
     pub(super) fn cancel(&mut self, with: &Circumstances, out: &mut Changes) -> Result<(), Refusal> {
-        if matches!(self.status, WorkflowStatus::Completed | WorkflowStatus::Cancelled) {
+        if self.status.ended() {
             return Err(Refusal::WrongState(format!("a {} workflow cannot be cancelled", self.status)));
         }
-        // A failed plan has given its credit back already; the ledger's unique key would hold in any case.
-        out.refund = self.status != WorkflowStatus::Failed && self.steps.iter().all(|s| s.started_at.is_none());
+        out.refund = self.steps.iter().all(|s| s.started_at.is_none());
         out.delete.push(Job::PlanWorkflow { workflow: self.id }.key());
         for index in 0..self.steps.len() {
             if self.steps[index].status.ended() {
