@@ -11,4 +11,6 @@ mod journeys;
 #[cfg(test)]
 mod scheduler;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod worker;

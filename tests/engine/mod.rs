@@ -1,4 +1,6 @@
 //! The engine: the pure aggregate under any interleaving, and recovery on both engines.
 
+mod budget;
+mod dag;
 mod model;
 mod recovery;

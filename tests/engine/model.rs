@@ -91,10 +91,11 @@ struct World {
 }
 
 impl World {
-    fn new(plan: Plan, take_next: bool) -> Self {
+    fn new(plan: Plan, max_cost: Option<i64>, take_next: bool) -> Self {
         let now: DateTime<Utc> = "2026-01-15T09:00:00Z".parse().expect("a time");
         let ids = (WorkflowId::new(now), UserId::new(now));
-        let workflow = Workflow::accepted(ids.0, ids.1, (Priority::Normal, Charged::Trial));
+        let mut workflow = Workflow::accepted(ids.0, ids.1, (Priority::Normal, Charged::Trial));
+        workflow.max_cost = max_cost;
         let mut world = Self {
             workflow,
             plan,
@@ -131,6 +132,16 @@ impl World {
             assert_eq!(before, self.workflow, "a refused command changed something");
             return result;
         }
+        for (index, (old, new)) in before.steps.iter().zip(&self.workflow.steps).enumerate() {
+            let known = out.steps.contains(&(index, old.status, old.attempt));
+            assert!(old == new || known, "the store would not save {}", new.id);
+            let lease_over = old.lease_until.is_some_and(|until| until <= self.now);
+            assert!(
+                old.attempt == new.attempt || old.status != StepStatus::Running || lease_over,
+                "{} has two",
+                new.id
+            );
+        }
         for (job, due) in out.put {
             self.outbox.insert(job.key(), (job, due));
         }
@@ -144,7 +155,7 @@ impl World {
     fn deliver(&mut self, job: Job) {
         match job {
             Job::PlanWorkflow { .. } => {
-                let costs = vec![0; self.plan.steps.len()];
+                let costs = (0..3).cycle().take(self.plan.steps.len()).collect();
                 drop(self.command(Command::Plan { plan: self.plan.clone(), costs, by: "plan".to_owned() }));
             }
             Job::RunStep { step, .. } => drop(self.command(Command::Claim { step })),
@@ -239,6 +250,9 @@ impl World {
             }
         }
         assert_eq!(verify(&self.trail, self.workflow.audit_seq, &self.workflow.audit_hash), Ok(()));
+        let running = self.workflow.steps.iter().filter(|s| s.status == StepStatus::Running);
+        let cost = self.workflow.cost + running.map(|s| s.spec.cost).sum::<i64>();
+        assert!(self.workflow.max_cost.is_none_or(|max| cost <= max), "{cost} is over {:?}", self.workflow.max_cost);
         assert!(self.refunds <= 1);
         if self.refunds == 1 {
             assert!(self.workflow.steps.iter().all(|s| s.started_at.is_none()));
@@ -264,7 +278,8 @@ impl World {
                     );
                 }
             }
-            _ => {}
+            WorkflowStatus::Completed | WorkflowStatus::Cancelled => assert!(self.outbox.is_empty(), "left-over work"),
+            WorkflowStatus::Paused | WorkflowStatus::Failed => {}
         }
     }
 
@@ -329,10 +344,11 @@ proptest! {
     #[test]
     fn any_interleaving_stays_legal_and_can_be_brought_to_an_end(
         plan in plan(),
+        max_cost in proptest::option::of(0..8_i64),
         take_next in any::<bool>(),
         events in proptest::collection::vec(event(), 0..60),
     ) {
-        let mut world = World::new(plan, take_next);
+        let mut world = World::new(plan, max_cost, take_next);
         for event in &events {
             world.happen(event);
         }

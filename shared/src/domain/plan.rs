@@ -190,7 +190,16 @@ impl Plan {
                 }
             }
         }
-        if seen == self.steps.len() { None } else { waiting.iter().position(|&n| n > 0) }
+        if seen == self.steps.len() {
+            return None;
+        }
+        // Whoever is left waits for somebody who is left: following that often enough ends inside a cycle.
+        let mut at = waiting.iter().position(|&n| n > 0)?;
+        for _ in 0..self.steps.len() {
+            let needs = self.steps[at].needs.iter().filter_map(|need| index.get(need.as_str()).copied());
+            at = needs.into_iter().find(|&i| waiting[i] > 0)?;
+        }
+        Some(at)
     }
 }
 

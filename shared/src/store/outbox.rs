@@ -9,7 +9,8 @@ use sqlx::types::Json;
 use super::{StoreResult, Tx, batch, pieces};
 use crate::job::{Job, Lane};
 
-/// How long a message may be under way before it is taken to be lost; doubled with each push, up to 16 times.
+/// How long a message may be under way before it is taken to be lost; four times that from the second push on, sixteen
+/// times from the fourth.
 pub const VISIBILITY: TimeDelta = TimeDelta::seconds(10);
 
 /// Puts jobs, each due at its time; an open row of the same key is moved to the new time.
@@ -44,16 +45,18 @@ pub async fn delete(tx: &mut Tx, keys: &[String]) -> StoreResult<()> {
 
 /// Takes up to `limit` due jobs of a lane, the longest due first, and moves their due time ahead.
 pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -> StoreResult<Vec<Job>> {
+    // An update gives its rows in any order. PostgreSQL can tell the old due time; SQLite, which cannot, updates in the
+    // order of the inner query.
     let sql = tx.either(
         "update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
          where key in (select key from outbox where lane = $1 and due_at <= $2 order by due_at limit $6)
-         returning due_at, job",
-        "update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
-         where key in (select key from outbox where lane = $1 and due_at <= $2 order by due_at limit $6
-                       for update skip locked)
-         returning due_at, job",
+         returning $2, job",
+        "with due as (select key, due_at from outbox where lane = $1 and due_at <= $2 order by due_at limit $6
+                      for update skip locked)
+         update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
+         from due where outbox.key = due.key returning due.due_at, job",
     );
-    let rows: Vec<(DateTime<Utc>, Json<Job>)> = on!(tx, |c| {
+    let mut rows: Vec<(DateTime<Utc>, Json<Job>)> = on!(tx, |c| {
         sqlx::query_as(sql)
             .bind(lane.name())
             .bind(now)
@@ -64,6 +67,7 @@ pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -
             .fetch_all(&mut *c)
             .await?
     });
+    rows.sort_by_key(|(due, _)| *due);
     Ok(rows.into_iter().map(|(_, Json(job))| job).collect())
 }
 

@@ -23,7 +23,8 @@ pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
     drop(reader);
     let now = services.clock.now();
     let mut retry = false;
-    if let Some(view) = view
+    // A workflow that was resumed meanwhile tells of its next end.
+    if let Some(view) = view.filter(|view| view.status.ended())
         && let Some(url) = view.callback_url
     {
         let run = Run {

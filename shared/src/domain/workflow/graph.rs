@@ -8,6 +8,9 @@ use crate::domain::plan::{OnFailure, Plan};
 use crate::domain::status::{Priority, StepStatus, WorkflowStatus};
 use crate::job::Job;
 
+/// How the reason of a pause for money ends; no other reason ends so, whatever a step's error says.
+pub(super) const OVER_BUDGET: &str = "would go over max_cost; resume to allow it";
+
 impl Workflow {
     pub(super) fn planned(
         &mut self,
@@ -107,8 +110,8 @@ impl Workflow {
         let lease = TimeDelta::from_std(with.lease).unwrap_or(TimeDelta::MAX);
         let lease_until = with.now + lease;
         let step = &self.steps[index];
-        if self.max_cost.is_some_and(|max| self.cost + step.spec.cost > max) {
-            self.pause_because(format!("Step \"{}\" would go over max_cost; resume to allow it", step.id), with, out);
+        if self.max_cost.is_some_and(|max| self.cost + self.under_way() + step.spec.cost > max) {
+            self.pause_because(format!("Step \"{}\" {OVER_BUDGET}", step.id), with, out);
             return;
         }
         out.touch(index, &self.steps[index]);
@@ -124,6 +127,11 @@ impl Workflow {
         // The same row is the lease's alarm: if nobody moves it, the step is handed out again.
         out.put.push((self.step_job(&id), lease_until));
         out.claim = Some(Claim { at: super::Attempt { step: id, number: attempt }, spec, lease_until });
+    }
+
+    /// What the attempts that run now will have cost when they end.
+    fn under_way(&self) -> i64 {
+        self.steps.iter().filter(|s| s.status == StepStatus::Running).map(|s| s.spec.cost).sum()
     }
 
     pub(super) fn end(&mut self, status: WorkflowStatus, with: &Circumstances, out: &mut Changes) {

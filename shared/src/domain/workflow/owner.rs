@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::graph::OVER_BUDGET;
 use super::{Changes, Circumstances, Decision, Refusal, Workflow};
 use crate::domain::status::{StepStatus, WorkflowStatus};
 use crate::job::Job;
@@ -28,7 +29,7 @@ impl Workflow {
         self.status = WorkflowStatus::Running;
         self.completed_at = None;
         self.error = None;
-        if self.reason.take().is_some_and(|reason| reason.contains("max_cost")) {
+        if self.reason.take().is_some_and(|reason| reason.ends_with(OVER_BUDGET)) {
             // Whoever resumes has seen the reason and allows it.
             self.max_cost = None;
         }

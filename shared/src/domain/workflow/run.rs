@@ -50,11 +50,14 @@ impl Workflow {
         if crashes >= MAX_CRASHES {
             let error = format!("the worker died {crashes} times while this step ran");
             self.fail_for_good(index, &error, with, out);
-        } else if self.status == WorkflowStatus::Running {
+            return;
+        }
+        // Ready first: whatever keeps it from starting again must not leave it with a lease that is over.
+        self.release(index, StepStatus::Ready);
+        if self.status == WorkflowStatus::Running {
             self.start(index, with, out);
         } else {
             // Paused or failed meanwhile: it waits for the resume like any other ready step.
-            self.release(index, StepStatus::Ready);
             out.delete.push(self.step_job(&id).key());
         }
     }

@@ -1,0 +1,104 @@
+//! Subscriptions: what they pay for, until when, and whom trial warnings spare.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::domain::status::Charged;
+use shared::domain::tier::Tier;
+use shared::ids::{UserId, WorkflowId};
+use shared::on;
+use shared::store::Tx;
+use shared::store::credits::{self, GRACE, Subscription};
+
+use super::begin;
+use crate::harness::engines::both_engines;
+
+fn student(status: &str, current_period_end: DateTime<Utc>) -> Subscription {
+    Subscription { tier: Tier::Student, status: status.to_owned(), current_period_end, workflows_used: 0 }
+}
+
+async fn subscribe(tx: &mut Tx, user: UserId, subscription: &Subscription) {
+    let since = subscription.current_period_end - TimeDelta::days(30);
+    credits::put_subscription(tx, user, subscription, since).await.expect("a subscription");
+}
+
+async fn charge(tx: &mut Tx, user: UserId, limit: Option<i64>, now: DateTime<Utc>) -> bool {
+    credits::charge_subscription(tx, user, limit, now).await.expect("a charge")
+}
+
+async fn used(tx: &mut Tx, user: UserId) -> i64 {
+    credits::subscription(tx, user).await.expect("a row").expect("a subscription").workflows_used
+}
+
+both_engines! {
+    async fn a_subscription_is_read_as_it_was_last_written(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let mut tx = begin(&app).await;
+        assert_eq!(credits::subscription(&mut tx, ada).await.expect("a row"), None);
+        subscribe(&mut tx, ada, &student("active", now)).await;
+        let later = Subscription { tier: Tier::Professional, workflows_used: 3, ..student("past_due", now + GRACE) };
+        subscribe(&mut tx, ada, &later).await;
+        assert_eq!(credits::subscription(&mut tx, ada).await.expect("a row"), Some(later));
+    }
+
+    async fn a_subscription_pays_up_to_its_limit(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let mut tx = begin(&app).await;
+        assert!(!charge(&mut tx, ada, None, now).await, "there is none yet");
+        subscribe(&mut tx, ada, &student("active", now + TimeDelta::days(1))).await;
+        assert!(charge(&mut tx, ada, Some(2), now).await);
+        assert!(charge(&mut tx, ada, Some(2), now).await);
+        assert!(!charge(&mut tx, ada, Some(2), now).await);
+        assert!(charge(&mut tx, ada, None, now).await, "no limit");
+        assert_eq!(used(&mut tx, ada).await, 3);
+    }
+
+    async fn it_pays_until_its_period_ends_and_a_week_longer_when_a_payment_failed(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let mut tx = begin(&app).await;
+        let moment = TimeDelta::microseconds(1);
+        for (status, pays_until) in [("active", Some(now)), ("past_due", Some(now + GRACE)), ("canceled", None)] {
+            let subscription = student(status, now);
+            subscribe(&mut tx, ada, &subscription).await;
+            for at in [now - moment, now, now + GRACE - moment, now + GRACE] {
+                let pays = pays_until.is_some_and(|until| at < until);
+                assert_eq!(charge(&mut tx, ada, None, at).await, pays, "{status} at {at}");
+                assert_eq!(subscription.runs(at), pays, "{status} at {at}");
+            }
+        }
+    }
+
+    async fn a_workflow_of_a_subscription_is_given_back_once(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let id = WorkflowId::new(now);
+        let mut tx = begin(&app).await;
+        subscribe(&mut tx, ada, &student("active", now + TimeDelta::days(1))).await;
+        charge(&mut tx, ada, None, now).await;
+        charge(&mut tx, ada, None, now).await;
+        for given in [true, false] {
+            let done = credits::refund(&mut tx, ada, id, Charged::Subscription, now).await.expect("a refund");
+            assert_eq!((done, used(&mut tx, ada).await), (given, 1));
+        }
+        assert_eq!(credits::unbalanced(&mut tx).await.expect("ledgers"), [], "the trial is left alone");
+    }
+
+    async fn trials_that_end_soon_are_those_of_enabled_accounts_without_a_running_subscription(app: App) {
+        let now = app.clock.now();
+        let mut users = Vec::new();
+        for name in ["ada", "bob", "eve", "kim"] {
+            users.push(app.verified_user(&format!("{name}@example.com")).await);
+        }
+        let mut tx = begin(&app).await;
+        subscribe(&mut tx, users[1], &student("active", now + TimeDelta::days(60))).await;
+        subscribe(&mut tx, users[2], &student("canceled", now)).await;
+        on!(tx, |c| {
+            let sql = "update users set disabled = true where id = $1";
+            sqlx::query(sql).bind(users[3]).execute(&mut *c).await.expect("a change").rows_affected()
+        });
+        let (end, moment) = (now + TimeDelta::days(30), TimeDelta::microseconds(1));
+        let mut ending = credits::trials_ending(&mut tx, end - moment, end).await.expect("trials");
+        ending.sort_by(|a, b| a.email.cmp(&b.email));
+        let told: Vec<_> = ending.iter().map(|t| (t.email.as_str(), t.ends_at, t.credits)).collect();
+        assert_eq!(told, [("ada@example.com", end, 10), ("eve@example.com", end, 10)]);
+        assert!(credits::trials_ending(&mut tx, end, end + TimeDelta::days(1)).await.expect("trials").is_empty());
+        assert!(credits::trials_ending(&mut tx, now, end - moment).await.expect("trials").is_empty());
+    }
+}

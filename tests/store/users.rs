@@ -1,0 +1,180 @@
+//! Accounts and the tokens that they get by mail.
+
+use chrono::TimeDelta;
+use shared::domain::tier::Tier;
+use shared::ids::{SessionId, UserId};
+use shared::on;
+use shared::store::Tx;
+use shared::store::credits::{self, Subscription};
+use shared::store::sessions::{self, Session};
+use shared::store::users::{self, ProfileChange, User};
+
+use super::begin;
+use crate::harness::engines::{App, both_engines};
+
+async fn read(tx: &mut Tx, id: UserId) -> User {
+    users::by_id(tx, id).await.expect("a row").expect("an account")
+}
+
+/// An account like that of `id`, not stored yet.
+async fn like(tx: &mut Tx, id: UserId, email: &str, username: &str) -> User {
+    let user = read(tx, id).await;
+    User { id: UserId::new(user.created_at), email: email.to_owned(), username: username.to_owned(), ..user }
+}
+
+async fn disable(tx: &mut Tx, id: UserId) {
+    let sql = "update users set disabled = true where id = $1";
+    on!(tx, |c| sqlx::query(sql).bind(id).execute(&mut *c).await.expect("a change").rows_affected());
+}
+
+async fn session(app: &App, tx: &mut Tx, user_id: UserId) -> SessionId {
+    let now = app.clock.now();
+    let expires_at = now + TimeDelta::days(1);
+    let session =
+        Session { id: SessionId::new(now), user_id, counter: 0, rotated_at: now, expires_at, revoked_at: None };
+    sessions::insert(tx, &session, None, None).await.expect("a session");
+    session.id
+}
+
+both_engines! {
+    async fn an_account_is_read_back_as_it_was_stored(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut tx = begin(&app).await;
+        let mut user = like(&mut tx, ada, "Bob@Example.com", "Bob").await;
+        user.organization = Some("Analytical Engines".to_owned());
+        user.student_id = Some("s-1".to_owned());
+        user.employee_id = Some("e-1".to_owned());
+        user.email_verified = false;
+        assert!(users::insert(&mut tx, &user).await.expect("an account"));
+        assert_eq!(format!("{:?}", read(&mut tx, user.id).await), format!("{user:?}"));
+        assert!(users::by_id(&mut tx, UserId::new(user.created_at)).await.expect("no row").is_none());
+        users::set_verified(&mut tx, user.id).await.expect("a change");
+        assert!(read(&mut tx, user.id).await.email_verified);
+    }
+
+    async fn an_address_and_a_user_name_belong_to_one_account_whatever_their_case(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut tx = begin(&app).await;
+        for (email, username) in [("ADA@example.com", "other"), ("other@example.com", "Ada-Example.COM")] {
+            let second = like(&mut tx, ada, email, username).await;
+            assert!(!users::insert(&mut tx, &second).await.expect("no account"), "{email}, {username}");
+        }
+        let found = users::by_email(&mut tx, " Ada@EXAMPLE.com").await.expect("a row").expect("an account");
+        assert_eq!((found.id, found.email.as_str()), (ada, "ada@example.com"));
+        assert!(users::by_email(&mut tx, "other@example.com").await.expect("no row").is_none());
+    }
+
+    async fn a_profile_changes_only_where_it_is_told_to(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut tx = begin(&app).await;
+        let before = read(&mut tx, ada).await;
+        assert!(users::update_profile(&mut tx, ada, &ProfileChange::default()).await.expect("no change"));
+        assert_eq!(format!("{:?}", read(&mut tx, ada).await), format!("{before:?}"));
+        let change = ProfileChange {
+            username: Some("Countess".to_owned()),
+            full_name: Some("Ada King".to_owned()),
+            organization: Some("Engines".to_owned()),
+            mail_on_finish: Some(!before.mail_on_finish),
+            mail_on_failure: Some(!before.mail_on_failure),
+        };
+        assert!(users::update_profile(&mut tx, ada, &change).await.expect("a change"));
+        let after = User {
+            username: "Countess".to_owned(),
+            full_name: "Ada King".to_owned(),
+            organization: Some("Engines".to_owned()),
+            mail_on_finish: !before.mail_on_finish,
+            mail_on_failure: !before.mail_on_failure,
+            ..before
+        };
+        assert_eq!(format!("{:?}", read(&mut tx, ada).await), format!("{after:?}"));
+        let taken = like(&mut tx, ada, "eve@example.com", "COUNTESS").await;
+        assert!(!users::insert(&mut tx, &taken).await.expect("no account"), "the new name is taken now");
+    }
+
+    async fn a_user_name_of_somebody_else_is_refused(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        let change = ProfileChange { username: Some("EVE-example.com".to_owned()), ..ProfileChange::default() };
+        assert!(!users::update_profile(&mut tx, ada, &change).await.expect("no change"));
+    }
+
+    async fn a_running_session_leads_to_its_account_and_subscription(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        let session = session(&app, &mut tx, ada).await;
+        let signed_in = users::signed_in(&mut tx, (ada, session), now).await.expect("a row").expect("an account");
+        assert_eq!((signed_in.user.id, signed_in.user.email.as_str()), (ada, "ada@example.com"));
+        assert_eq!((signed_in.tier, signed_in.subscription_status, signed_in.current_period_end), (None, None, None));
+        let status = "active".to_owned();
+        let subscription = Subscription { tier: Tier::Student, status, current_period_end: now, workflows_used: 0 };
+        credits::put_subscription(&mut tx, ada, &subscription, now).await.expect("a subscription");
+        let signed_in = users::signed_in(&mut tx, (ada, session), now).await.expect("a row").expect("an account");
+        let paid = (signed_in.tier, signed_in.subscription_status.as_deref(), signed_in.current_period_end);
+        assert_eq!(paid, (Some(Tier::Student), Some("active"), Some(now)));
+        assert!(users::signed_in(&mut tx, (eve, session), now).await.expect("no row").is_none());
+    }
+
+    async fn a_session_that_is_over_or_of_a_disabled_account_leads_nowhere(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        let (revoked, good) = (session(&app, &mut tx, ada).await, session(&app, &mut tx, ada).await);
+        let disabled = session(&app, &mut tx, eve).await;
+        sessions::revoke(&mut tx, revoked, "signed out", now).await.expect("an end");
+        disable(&mut tx, eve).await;
+        let end = now + TimeDelta::days(1);
+        let asked = [(ada, revoked, now), (eve, disabled, now), (ada, good, end), (ada, SessionId::new(now), now)];
+        for (user, session, at) in asked {
+            assert!(users::signed_in(&mut tx, (user, session), at).await.expect("no row").is_none());
+        }
+        let last = end - TimeDelta::microseconds(1);
+        assert!(users::signed_in(&mut tx, (ada, good), last).await.expect("a row").is_some());
+    }
+
+    async fn the_last_enabled_admin_stays_one(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let eve = app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        assert!(users::set_role(&mut tx, ada, "admin").await.expect("a change"));
+        assert!(!users::set_role(&mut tx, ada, "student").await.expect("no change"));
+        assert!(users::set_role(&mut tx, eve, "admin").await.expect("a change"));
+        assert!(users::set_role(&mut tx, ada, "student").await.expect("a change"));
+        assert_eq!(read(&mut tx, ada).await.role, "student");
+        users::set_role(&mut tx, ada, "admin").await.expect("a change");
+        disable(&mut tx, ada).await;
+        assert!(!users::set_role(&mut tx, eve, "student").await.expect("no change"), "the other one is disabled");
+        let nobody = UserId::new(app.clock.now());
+        assert!(!users::set_role(&mut tx, nobody, "admin").await.expect("no change"));
+    }
+
+    async fn a_token_is_spent_once_for_its_purpose_and_in_time(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let end = now + TimeDelta::hours(1);
+        let mut tx = begin(&app).await;
+        for hash in ["one", "other"] {
+            users::insert_token(&mut tx, ada, ("verify_email", hash), now, end).await.expect("a token");
+        }
+        let mut spend = async |purpose, hash, at| {
+            users::spend_token(&mut tx, (purpose, hash), at).await.expect("a row")
+        };
+        assert_eq!(spend("reset_password", "one", now).await, None);
+        assert_eq!(spend("verify_email", "none", now).await, None);
+        assert_eq!(spend("verify_email", "one", now).await, Some(ada));
+        assert_eq!(spend("verify_email", "one", now).await, None);
+        assert_eq!(spend("verify_email", "other", end).await, None);
+        assert_eq!(spend("verify_email", "other", end - TimeDelta::microseconds(1)).await, Some(ada));
+    }
+
+    async fn tokens_are_pruned_when_they_are_over(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let mut tx = begin(&app).await;
+        for (hash, hours) in [("old", -1), ("edge", 0), ("new", 1)] {
+            let end = now + TimeDelta::hours(hours);
+            users::insert_token(&mut tx, ada, ("verify_email", hash), now, end).await.expect("a token");
+        }
+        assert_eq!(users::prune_tokens(&mut tx, now).await.expect("a count"), 1);
+        assert_eq!(users::prune_tokens(&mut tx, now).await.expect("a count"), 0);
+    }
+}

@@ -1,0 +1,156 @@
+//! Workflows as rows: what is saved is loaded again, and nothing is saved over somebody else's change.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use shared::domain::status::{StepStatus, WorkflowStatus};
+use shared::domain::workflow::{Attempt, Changes, Command, Workflow};
+use shared::engine::{self, Order};
+use shared::ids::WorkflowId;
+use shared::store::{StoreError, Tx, outbox, workflow_rows, workflows};
+
+use super::{MANY, accept, begin, claim, intent, order, parallel, planned};
+use crate::harness::engines::{App, both_engines};
+
+async fn load(tx: &mut Tx, id: WorkflowId) -> Workflow {
+    workflow_rows::lock(tx, &[id]).await.expect("rows").pop().expect("a workflow")
+}
+
+/// A workflow after one more command, as it is to be saved.
+fn after(app: &App, mut workflow: Workflow, command: Command) -> (Workflow, Vec<Changes>) {
+    let mut out = Changes::default();
+    let with = app.services.circumstances("engine".to_owned(), app.clock.now());
+    workflow.handle(command, &with, &mut out).expect("an order that is not refused");
+    (workflow, vec![out])
+}
+
+fn claim_of(step: &str) -> Command {
+    Command::Claim { step: step.to_owned() }
+}
+
+both_engines! {
+    async fn what_a_command_did_is_loaded_again_to_the_last_field(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let new = accept(&app, &intent(&app, ada, "a test")).await;
+        let at = |number| Attempt { step: "s001".to_owned(), number };
+        let retry = Some(std::time::Duration::from_secs(7));
+        let commands = [
+            Command::Plan { plan: parallel(3), costs: vec![1, 20, 300], by: "given".to_owned() },
+            claim_of("s001"),
+            Command::Fail { at: at(1), error: "busy".to_owned(), retry, jitter: 0.5 },
+            Command::Pause,
+            Command::Resume,
+            Command::Cancel,
+        ];
+        for command in commands {
+            let mut tx = begin(&app).await;
+            let changed = after(&app, load(&mut tx, new).await, command);
+            workflow_rows::save(&mut tx, std::slice::from_ref(&changed)).await.expect("a save");
+            assert_eq!(load(&mut tx, new).await, changed.0);
+            tx.commit().await.expect("a commit");
+            app.clock.advance(TimeDelta::microseconds(1));
+        }
+        app.check_invariants().await;
+    }
+
+    async fn a_plan_of_a_hundred_steps_is_stored_and_changed_at_once(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 100).await;
+        order(&app, id, Command::Cancel).await;
+        let mut tx = begin(&app).await;
+        let workflow = load(&mut tx, id).await;
+        assert_eq!(workflow.steps.len(), 100);
+        assert!(workflow.steps.iter().all(|step| step.status == StepStatus::Cancelled));
+        assert_eq!(outbox::next_due(&mut tx).await.expect("a row"), [None; 3]);
+    }
+
+    async fn many_workflows_move_in_one_transaction(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut ids = Vec::new();
+        for _ in 0..MANY {
+            ids.push(planned(&app, ada, 1).await);
+        }
+        let with = app.services.circumstances("engine".to_owned(), app.clock.now());
+        let done = Attempt { step: "s000".to_owned(), number: 1 };
+        let order = |workflow, command| Order { workflow, command, with: with.clone() };
+        let mut orders: Vec<_> = ids.iter().map(|id| order(*id, claim_of("s000"))).collect();
+        // Some complete in the very transaction that they are claimed in.
+        let complete = Command::Complete { at: done, output: json!({"text": "done"}) };
+        orders.extend(ids.iter().take(5).map(|id| order(*id, complete.clone())));
+        let unknown = WorkflowId::new(app.clock.now());
+        orders.push(order(unknown, Command::Pause));
+        let base_url = app.services.config.base_url.as_str();
+        let applied = engine::apply(&app.services.db, base_url, &orders).await.expect("a transaction");
+        assert!(applied.outcomes[..MANY].iter().all(|outcome| matches!(outcome, Ok(Some(_)))));
+        assert!(applied.outcomes[MANY..MANY + 5].iter().all(|outcome| matches!(outcome, Ok(None))));
+        assert!(applied.outcomes[MANY + 5].is_err());
+        let mut tx = begin(&app).await;
+        assert_eq!(workflows::count(&mut tx, ada, WorkflowStatus::Completed).await.expect("a count"), 5);
+        assert_eq!(workflows::count(&mut tx, ada, WorkflowStatus::Running).await.expect("a count"), 80);
+        assert_eq!(workflows::outputs(&mut tx, ids[0]).await.expect("outputs").len(), 1);
+        drop(tx);
+        app.check_invariants().await;
+    }
+
+    async fn workflows_are_locked_once_each_in_the_order_of_ids(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut ids = Vec::new();
+        for steps in 1..=3 {
+            ids.push(planned(&app, ada, steps).await);
+            app.clock.advance(TimeDelta::seconds(1));
+        }
+        let unknown = WorkflowId::new(app.clock.now());
+        let asked = [ids[2], ids[0], unknown, ids[2], ids[1]];
+        let loaded = workflow_rows::lock(&mut begin(&app).await, &asked).await.expect("rows");
+        let found: Vec<_> = loaded.iter().map(|workflow| (workflow.id, workflow.steps.len())).collect();
+        assert_eq!(found, [(ids[0], 1), (ids[1], 2), (ids[2], 3)]);
+    }
+
+    async fn of_two_who_claim_a_step_at_once_one_gets_it(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 1).await;
+        let ask = || app.services.order(id, claim_of("s000"), "engine".to_owned());
+        let (one, other) = tokio::join!(ask(), ask());
+        let claims = [one, other].into_iter().filter_map(|outcome| outcome.expect("a store").ok().flatten());
+        assert_eq!(claims.map(|claim| claim.at.number).collect::<Vec<_>>(), [1]);
+    }
+
+    async fn a_step_that_changed_meanwhile_is_not_saved_over(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 2).await;
+        let stale = load(&mut begin(&app).await, id).await;
+        claim(&app, id, "s000").await;
+        let mut tx = begin(&app).await;
+        let changed = after(&app, stale, claim_of("s000"));
+        let saved = workflow_rows::save(&mut tx, &[changed]).await;
+        assert!(matches!(saved, Err(StoreError::Conflict("step"))), "{saved:?}");
+        drop(tx);
+        let kept = load(&mut begin(&app).await, id).await;
+        assert!(kept.steps.iter().any(|step| step.id == "s000" && step.attempt == 1), "{kept:?}");
+        app.check_invariants().await;
+    }
+
+    async fn an_older_state_of_a_workflow_is_not_saved_over_a_newer_one(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 2).await;
+        let stale = load(&mut begin(&app).await, id).await;
+        order(&app, id, Command::Pause).await;
+        order(&app, id, Command::Resume).await;
+        let mut tx = begin(&app).await;
+        let changed = after(&app, stale, Command::Pause);
+        let saved = workflow_rows::save(&mut tx, &[changed]).await;
+        assert!(matches!(saved, Err(StoreError::Conflict("workflow"))), "{saved:?}");
+        drop(tx);
+        assert_eq!(app.view(id).await.0.status, WorkflowStatus::Running);
+        app.check_invariants().await;
+    }
+
+    async fn an_audit_entry_has_its_number_alone(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = accept(&app, &intent(&app, ada, "a test")).await;
+        let mut tx = begin(&app).await;
+        let mut entry = workflows::audit(&mut tx, id, 0, 1).await.expect("entries").remove(0);
+        entry.seq = 2;
+        workflow_rows::insert_audit(&mut tx, &[(id, &entry)]).await.expect("another number");
+        assert!(workflow_rows::insert_audit(&mut tx, &[(id, &entry)]).await.is_err());
+    }
+}
