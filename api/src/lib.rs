@@ -1,7 +1,7 @@
 //! The API: answers HTTP and writes rows, nothing else.
 //!
-//! [`routes`] is the map of all URLs; each handler is one file named after its verb. What a handler may do is said by
-//! its extractors (`extract/`), what every answer carries by the `layers/`, what can go wrong by [`error`].
+//! `routes` is the map of all URLs; each handler is one file named after its verb. What a handler may do is said by
+//! its extractors (`extract/`), what every answer carries by the `layers/`, what can go wrong by `error`.
 
 mod auth;
 mod error;

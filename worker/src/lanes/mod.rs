@@ -2,7 +2,7 @@
 //!
 //! A message is a hint, so the handler cannot fail towards apalis: it runs in a task of its own, a panic is logged there,
 //! and the message counts as handled. What apalis does not survive (a slow Redis, a clean stop under load) is dealt with
-//! in here: a worker that ends is replaced under a new name for ever. For one more transport: a [`Source`] beside
+//! in here: a worker that ends is replaced under a new name for ever. For one more transport: a `Source` beside
 //! `memory.rs` and `redis.rs`, and a line in [`run`].
 
 mod memory;
