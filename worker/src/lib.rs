@@ -67,7 +67,6 @@ impl Worker {
         let tasks = TaskTracker::new();
         let drain = Duration::from_secs(self.services.config.shutdown_s);
         tasks.spawn(relay::run(self.services.clone(), self.stop.clone()));
-        let background = self.stop.child_token();
         let beats = tokio::spawn(leases::run(self.leases.clone(), self.services.clone()));
         for lane in Lane::ALL {
             let settings = self.services.config.lanes.get(lane);
@@ -76,7 +75,7 @@ impl Worker {
             tasks.spawn(lanes::run(self.services.queue.clone(), settings, handler, self.stop.clone(), drain));
         }
         tasks.close();
-        background.cancelled().await;
+        self.stop.cancelled().await;
         // Long steps are given back in time for that to be recorded.
         tokio::select! {
             () = tasks.wait() => {}

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use shared::domain::tier::{Limits, Tier};
+use shared::store::credits;
 use shared::store::users::{self, SignedIn, User};
 use shared::tokens::Kind;
 
@@ -55,7 +56,7 @@ impl FromRequestParts<App> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let current = authenticate(parts, app).await?;
         let now = app.services.clock.now();
-        admit(parts, app.limiter.admit(current.user.id, Class::Requests, current.limits(app), now))?;
+        admit(parts.extensions.get(), app.limiter.admit(current.user.id, Class::Requests, current.limits(app), now))?;
         Ok(current)
     }
 }
@@ -67,7 +68,7 @@ impl FromRequestParts<App> for Submitter {
         let current = authenticate(parts, app).await?;
         current.require_verified()?;
         let now = app.services.clock.now();
-        admit(parts, app.limiter.admit(current.user.id, Class::Intents, current.limits(app), now))?;
+        admit(parts.extensions.get(), app.limiter.admit(current.user.id, Class::Intents, current.limits(app), now))?;
         Ok(Self(current))
     }
 }
@@ -84,18 +85,15 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<CurrentUser, ApiError>
     let mut reader = services.db.read().await?;
     let found = users::signed_in(&mut reader, (claims.sub, claims.sid), now).await?;
     let SignedIn { user, tier, subscription_status, current_period_end } = found.ok_or_else(ApiError::unauthorized)?;
-    let runs = match (subscription_status.as_deref(), current_period_end) {
-        (Some("active"), Some(end)) => end > now,
-        (Some("past_due"), Some(end)) => end + shared::store::credits::GRACE > now,
-        _ => false,
-    };
+    let subscription = subscription_status.zip(current_period_end);
+    let runs = subscription.is_some_and(|(status, end)| credits::runs(&status, end, now));
     let tier = tier.filter(|_| runs).unwrap_or(Tier::FreeTrial);
     Ok(CurrentUser { user, tier })
 }
 
 /// Notes the standing for the answer's headers; refuses if the window is full.
-pub fn admit(parts: &Parts, standing: Standing) -> Result<(), ApiError> {
-    if let Some(note) = parts.extensions.get::<RateNote>() {
+pub fn admit(note: Option<&RateNote>, standing: Standing) -> Result<(), ApiError> {
+    if let Some(note) = note {
         note.set(standing);
     }
     if standing.allowed {

@@ -1,7 +1,7 @@
 //! `POST /api/v1/intents/batch`
 
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::Extension;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::TimeDelta;
@@ -34,21 +34,6 @@ pub struct BatchAccepted {
     results: Vec<Accepted>,
 }
 
-/// The request's rate note, to which the batch adds its further intents.
-pub struct Note(Parts);
-
-impl FromRequestParts<App> for Note {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let (mut own, ()) = axum::http::Request::new(()).into_parts();
-        if let Some(note) = parts.extensions.get::<RateNote>() {
-            own.extensions.insert(note.clone());
-        }
-        Ok(Self(own))
-    }
-}
-
 /// Accepts several intents: all are charged and stored together, or none.
 #[utoipa::path(post, path = "/api/v1/intents/batch", tag = "Intents", security(("bearer" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 h")),
@@ -59,7 +44,7 @@ impl FromRequestParts<App> for Note {
 pub async fn batch(
     State(app): State<App>,
     Submitter(current): Submitter,
-    Note(parts): Note,
+    Extension(note): Extension<RateNote>,
     headers: HeaderMap,
     Body { value: request, fingerprint }: Body<BatchRequest>,
 ) -> ApiResult<Response> {
@@ -77,7 +62,7 @@ pub async fn batch(
     let now = services.clock.now();
     // The request itself has counted as one.
     let standing = app.limiter.admit_many(current.user.id, Class::Intents, (current.limits(&app), count - 1), now);
-    crate::extract::admit(&parts, standing)?;
+    crate::extract::admit(Some(&note), standing)?;
     let key = Key::of(&headers, current.user.id, "intents/batch")?;
     let mut tx = services.db.begin().await?;
     if let Some(replay) = key.take(&mut tx, &fingerprint, now).await? {

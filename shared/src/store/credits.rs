@@ -192,11 +192,16 @@ pub async fn refunded(tx: &mut Tx, workflow: WorkflowId) -> StoreResult<bool> {
 impl Subscription {
     /// Whether it entitles at `now`.
     pub fn runs(&self, now: DateTime<Utc>) -> bool {
-        match self.status.as_str() {
-            "active" => self.current_period_end > now,
-            "past_due" => self.current_period_end + GRACE > now,
-            _ => false,
-        }
+        runs(&self.status, self.current_period_end, now)
+    }
+}
+
+/// Whether a subscription of this status and period entitles at `now`.
+pub fn runs(status: &str, current_period_end: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    match status {
+        "active" => current_period_end > now,
+        "past_due" => current_period_end + GRACE > now,
+        _ => false,
     }
 }
 
