@@ -119,6 +119,11 @@ impl ApiError {
         Self::new(Code::Unauthorized, "Sign in and send the access token as a bearer token.")
     }
 
+    /// 503 while the process shuts down.
+    pub fn stopping() -> Self {
+        Self::new(Code::Busy, "The server is shutting down; try again.").retry_after(1)
+    }
+
     /// With the seconds after which trying again makes sense.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }

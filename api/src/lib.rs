@@ -18,8 +18,11 @@ pub use routes::{openapi, router};
 
 use std::sync::Arc;
 
+use shared::batcher::Batcher;
 use shared::services::Services;
 
+use extract::Sessions;
+use intents::accept::Accepting;
 use limits::Limiter;
 
 /// What handlers have at hand.
@@ -27,4 +30,15 @@ use limits::Limiter;
 struct App {
     services: Services,
     limiter: Arc<Limiter>,
+    /// Intents of many requests, accepted together.
+    acceptor: Batcher<Accepting>,
+    /// Sessions of many requests, looked up together.
+    sessions: Batcher<Sessions>,
+}
+
+impl App {
+    fn new(services: Services) -> Self {
+        let (acceptor, sessions) = (intents::accept::acceptor(&services), extract::sessions(&services));
+        Self { services, limiter: Arc::default(), acceptor, sessions }
+    }
 }

@@ -69,9 +69,9 @@ fn map() -> OpenApiRouter<App> {
         .routes(routes!(ops::docs::page))
 }
 
-/// The whole API.
+/// The whole API. Needs a runtime.
 pub fn router(services: Services) -> Router {
-    let app = App { services, limiter: std::sync::Arc::default() };
+    let app = App::new(services);
     let (router, _) = map().split_for_parts();
     router
         .fallback(|| async { ApiError::not_found() })

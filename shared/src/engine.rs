@@ -29,15 +29,19 @@ pub struct Order {
 /// What became of an order.
 pub type Outcome = Result<Option<Claim>, Refusal>;
 
-/// Stores an intent that has been paid for: workflow, first audit entry, first job.
-pub async fn accept(tx: &mut Tx, new: &NewWorkflow, with: &Circumstances) -> StoreResult<()> {
-    let mut changes = Changes::default();
-    Workflow::accepted(new.id, new.user_id, (new.priority, new.charged)).note_created(with, &mut changes);
-    for first in &changes.audit {
-        crate::store::workflows::insert(tx, new, first).await?;
+/// Stores intents that have been paid for: workflow, first audit entry, first job of each.
+pub async fn accept(tx: &mut Tx, intents: &[(&NewWorkflow, Circumstances)]) -> StoreResult<()> {
+    let mut rows = Vec::with_capacity(intents.len());
+    let mut jobs = Vec::with_capacity(intents.len());
+    for (new, with) in intents {
+        let mut changes = Changes::default();
+        Workflow::accepted(new.id, new.user_id, (new.priority, new.charged)).note_created(with, &mut changes);
+        rows.extend(changes.audit.into_iter().map(|first| (*new, first)));
+        let due = new.run_at.unwrap_or_else(|| new.priority.due(with.now));
+        jobs.push((Job::PlanWorkflow { workflow: new.id }, due));
     }
-    let due = new.run_at.unwrap_or_else(|| new.priority.due(with.now));
-    outbox::put(tx, &[(Job::PlanWorkflow { workflow: new.id }, due)]).await
+    crate::store::workflows::insert(tx, &rows).await?;
+    outbox::put(tx, &jobs).await
 }
 
 /// What became of some orders.

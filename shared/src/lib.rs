@@ -4,6 +4,7 @@
 //! `scheduler`, none of which knows the others.
 
 pub mod actions;
+pub mod batcher;
 pub mod clock;
 pub mod config;
 pub mod domain;

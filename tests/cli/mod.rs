@@ -99,7 +99,7 @@ async fn forgotten_workflow(data: &Path) -> anyhow::Result<WorkflowId> {
     let db = store(data).await?;
     let mut tx = db.begin().await?;
     users::insert(&mut tx, &user).await?;
-    workflows::insert(&mut tx, &new, &first).await?;
+    workflows::insert(&mut tx, &[(&new, first)]).await?;
     tx.commit().await?;
     db.close().await;
     Ok(new.id)

@@ -169,9 +169,10 @@ impl App {
             run_at: None,
         };
         let mut tx = self.services.db.begin().await.expect("a transaction");
-        credits::charge_trial(&mut tx, user, new.id, now).await.expect("a charge").expect("a credit");
+        let charged = credits::charge_trials(&mut tx, &[(user, new.id)], now).await.expect("a charge");
+        assert!(charged[0].is_some(), "a credit");
         let with = self.services.circumstances(format!("user:{user}"), now);
-        engine::accept(&mut tx, &new, &with).await.expect("a workflow");
+        engine::accept(&mut tx, &[(&new, with)]).await.expect("a workflow");
         tx.commit().await.expect("a commit");
         new.id
     }

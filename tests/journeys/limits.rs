@@ -47,6 +47,34 @@ journey! {
         assert_eq!((submitted(&ada).await, ada.credits().await), (3, 7));
     }
 
+    async fn submissions_at_the_same_time_are_charged_refused_and_repeated_each_by_itself(site: Site with UNPACED) {
+        let (ada, eve) = (site.user("ada").await, site.user("eve").await);
+        let hello = json!({"intent": "Say hello"});
+        // Each key twice, and more keys than ada has credits; eve is not held up by that.
+        let sent = (0..60).map(|n| {
+            let client = if n % 3 == 0 { &eve } else { &ada };
+            send(submission(client, &format!("key-{}", n % 15), &hello))
+        });
+        let answers = futures_util::future::join_all(sent).await;
+        for (client, keys) in [(&eve, vec![0, 3, 6, 9, 12]), (&ada, (0..15).filter(|n| n % 3 != 0).collect())] {
+            let mut bodies = std::collections::BTreeSet::new();
+            for (n, answer) in answers.iter().enumerate().filter(|(n, _)| keys.contains(&(n % 15))) {
+                assert_eq!(answer.must(202)["status"], "pending");
+                let twin = &answers[(n + 15) % 60];
+                assert_eq!(answer.text, twin.text, "{n}");
+                bodies.insert(answer.text.clone());
+            }
+            assert_eq!((bodies.len(), submitted(client).await), (keys.len(), keys.len()));
+            assert_eq!(client.credits().await, 10 - keys.len() as i64);
+        }
+        let firsts = answers.iter().filter(|answer| answer.header("idempotent-replayed").is_empty()).count();
+        assert_eq!(firsts, 15);
+        // A refused key is refused again, and is good once it can be paid for.
+        for _ in 0..2 {
+            send(submission(&ada, "late", &hello)).await.problem(403, "trial_credits_exhausted");
+        }
+    }
+
     async fn a_batch_is_accepted_whole_or_not_at_all(site: Site with UNPACED) {
         let ada = site.user("ada").await;
         let batch = |count: usize| json!({"intents": vec![json!({"intent": "Say hello"}); count]});

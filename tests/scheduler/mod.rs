@@ -195,7 +195,8 @@ impl Leftovers {
         let days = |days| edge - TimeDelta::days(days);
         let session = session(user, days(30));
         let mut tx = begin(app).await;
-        assert!(ok(idempotency::take(&mut tx, (user, "route", name), "fingerprint", days(1)).await));
+        let wanted = idempotency::Wanted { user, key: name, fingerprint: "fingerprint" };
+        assert_eq!(ok(idempotency::take(&mut tx, "route", &[wanted], (days(1), days(2))).await).len(), 1);
         ok(users::insert_token(&mut tx, user, ("verify_email", name), days(8), days(7)).await);
         ok(sessions::insert(&mut tx, &session, None, None).await);
         put_sent_mail(&mut tx, user, name, days(90)).await;

@@ -1,6 +1,6 @@
 //! Trials and the ledger: a credit is given, taken and given back once.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::status::Charged;
 use shared::ids::{UserId, WorkflowId};
 use shared::on;
@@ -9,7 +9,7 @@ use shared::store::credits::{self, Trial};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::begin;
+use super::{MANY, begin};
 use crate::harness::engines::{App, both_engines};
 
 async fn ledger(tx: &mut Tx, user: UserId) -> Vec<(i64, String)> {
@@ -24,6 +24,10 @@ async fn ledger(tx: &mut Tx, user: UserId) -> Vec<(i64, String)> {
 
 async fn left(tx: &mut Tx, user: UserId) -> i64 {
     credits::trial(tx, user).await.expect("a row").expect("a trial").credits
+}
+
+async fn charge(tx: &mut Tx, user: UserId, workflow: WorkflowId, now: DateTime<Utc>) -> Option<i64> {
+    credits::charge_trials(tx, &[(user, workflow)], now).await.expect("a charge")[0]
 }
 
 fn workflow(app: &App) -> WorkflowId {
@@ -61,14 +65,14 @@ both_engines! {
         let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
         let mut tx = begin(&app).await;
         let end = now + TimeDelta::days(30);
-        assert_eq!(credits::charge_trial(&mut tx, ada, workflow(&app), end).await.expect("a charge"), None);
+        assert_eq!(charge(&mut tx, ada, workflow(&app), end).await, None);
         let last = end - TimeDelta::microseconds(1);
         for left in (0..10).rev() {
-            assert_eq!(credits::charge_trial(&mut tx, ada, workflow(&app), last).await.expect("a charge"), Some(left));
+            assert_eq!(charge(&mut tx, ada, workflow(&app), last).await, Some(left));
         }
-        assert_eq!(credits::charge_trial(&mut tx, ada, workflow(&app), now).await.expect("a charge"), None);
+        assert_eq!(charge(&mut tx, ada, workflow(&app), now).await, None);
         let nobody = UserId::new(now);
-        assert_eq!(credits::charge_trial(&mut tx, nobody, workflow(&app), now).await.expect("a charge"), None);
+        assert_eq!(charge(&mut tx, nobody, workflow(&app), now).await, None);
         assert_eq!(credits::unbalanced(&mut tx).await.expect("ledgers"), []);
     }
 
@@ -79,7 +83,7 @@ both_engines! {
             let db = app.services.db.clone();
             charges.spawn(async move {
                 let mut tx = db.begin().await.expect("a transaction");
-                let left = credits::charge_trial(&mut tx, ada, WorkflowId::new(now), now).await.expect("a charge");
+                let left = charge(&mut tx, ada, WorkflowId::new(now), now).await;
                 tx.commit().await.expect("a commit");
                 left
             });
@@ -91,11 +95,29 @@ both_engines! {
         app.check_invariants().await;
     }
 
+    async fn many_charges_together_take_what_each_payer_has_in_their_order(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let (nobody, end) = (UserId::new(now), now + TimeDelta::days(30));
+        let mut tx = begin(&app).await;
+        let users = [ada, eve, nobody].into_iter().cycle().take(MANY);
+        let wanted: Vec<_> = users.map(|user| (user, workflow(&app))).collect();
+        let charged = credits::charge_trials(&mut tx, &wanted, now).await.expect("charges");
+        for (n, ((user, _), left)) in wanted.iter().zip(&charged).enumerate() {
+            let before = (n / 3) as i64;
+            assert_eq!(*left, (*user != nobody && before < 10).then_some(9 - before), "{n}");
+        }
+        assert_eq!((left(&mut tx, ada).await, left(&mut tx, eve).await), (0, 0));
+        assert_eq!(ledger(&mut tx, eve).await.len(), 11);
+        assert_eq!(credits::unbalanced(&mut tx).await.expect("ledgers"), []);
+        assert_eq!(credits::charge_trials(&mut tx, &wanted, end).await.expect("no charge"), vec![None; MANY]);
+    }
+
     async fn a_charge_is_given_back_once(app: App) {
         let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
         let id = workflow(&app);
         let mut tx = begin(&app).await;
-        credits::charge_trial(&mut tx, ada, id, now).await.expect("a charge");
+        charge(&mut tx, ada, id, now).await;
         assert!(!credits::refunded(&mut tx, id).await.expect("an answer"));
         for given in [true, false] {
             assert_eq!(credits::refund(&mut tx, ada, id, Charged::Trial, now).await.expect("a refund"), given);

@@ -8,7 +8,7 @@ use shared::on;
 use shared::store::Tx;
 use shared::store::credits::{self, GRACE, Subscription};
 
-use super::begin;
+use super::{MANY, begin};
 use crate::harness::engines::both_engines;
 
 fn student(status: &str, current_period_end: DateTime<Utc>) -> Subscription {
@@ -21,7 +21,7 @@ async fn subscribe(tx: &mut Tx, user: UserId, subscription: &Subscription) {
 }
 
 async fn charge(tx: &mut Tx, user: UserId, limit: Option<i64>, now: DateTime<Utc>) -> bool {
-    credits::charge_subscription(tx, user, limit, now).await.expect("a charge")
+    credits::charge_subscriptions(tx, &[(user, limit)], now).await.expect("a charge")[0]
 }
 
 async fn used(tx: &mut Tx, user: UserId) -> i64 {
@@ -49,6 +49,22 @@ both_engines! {
         assert!(!charge(&mut tx, ada, Some(2), now).await);
         assert!(charge(&mut tx, ada, None, now).await, "no limit");
         assert_eq!(used(&mut tx, ada).await, 3);
+    }
+
+    async fn many_charges_together_stay_within_each_limit(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        for user in [ada, eve] {
+            subscribe(&mut tx, user, &student("active", now + TimeDelta::days(1))).await;
+        }
+        let payers = [(ada, Some(20)), (eve, None), (UserId::new(now), None)];
+        let wanted: Vec<_> = payers.into_iter().cycle().take(MANY).collect();
+        let charged = credits::charge_subscriptions(&mut tx, &wanted, now).await.expect("charges");
+        let pays = |n: usize| if n.is_multiple_of(3) { n / 3 < 20 } else { n % 3 == 1 };
+        assert_eq!(charged, (0..MANY).map(pays).collect::<Vec<_>>());
+        let of_eve = (0..MANY).filter(|n| n % 3 == 1).count() as i64;
+        assert_eq!((used(&mut tx, ada).await, used(&mut tx, eve).await), (20, of_eve));
     }
 
     async fn it_pays_until_its_period_ends_and_a_week_longer_when_a_payment_failed(app: App) {

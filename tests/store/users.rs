@@ -1,15 +1,15 @@
 //! Accounts and the tokens that they get by mail.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::tier::Tier;
 use shared::ids::{SessionId, UserId};
 use shared::on;
 use shared::store::Tx;
 use shared::store::credits::{self, Subscription};
 use shared::store::sessions::{self, Session};
-use shared::store::users::{self, ProfileChange, User};
+use shared::store::users::{self, ProfileChange, SignedIn, User};
 
-use super::begin;
+use super::{MANY, begin};
 use crate::harness::engines::{App, both_engines};
 
 async fn read(tx: &mut Tx, id: UserId) -> User {
@@ -34,6 +34,10 @@ async fn session(app: &App, tx: &mut Tx, user_id: UserId) -> SessionId {
         Session { id: SessionId::new(now), user_id, counter: 0, rotated_at: now, expires_at, revoked_at: None };
     sessions::insert(tx, &session, None, None).await.expect("a session");
     session.id
+}
+
+async fn signed_in(tx: &mut Tx, session: SessionId, at: DateTime<Utc>) -> Option<SignedIn> {
+    users::signed_in(tx, &[session], at).await.expect("rows").pop()
 }
 
 both_engines! {
@@ -101,19 +105,21 @@ both_engines! {
 
     async fn a_running_session_leads_to_its_account_and_subscription(app: App) {
         let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
-        let eve = app.verified_user("eve@example.com").await;
         let mut tx = begin(&app).await;
         let session = session(&app, &mut tx, ada).await;
-        let signed_in = users::signed_in(&mut tx, (ada, session), now).await.expect("a row").expect("an account");
-        assert_eq!((signed_in.user.id, signed_in.user.email.as_str()), (ada, "ada@example.com"));
-        assert_eq!((signed_in.tier, signed_in.subscription_status, signed_in.current_period_end), (None, None, None));
+        let found = signed_in(&mut tx, session, now).await.expect("an account");
+        assert_eq!((found.user.id, found.user.email.as_str()), (ada, "ada@example.com"));
+        assert_eq!((found.tier, found.subscription_status, found.current_period_end), (None, None, None));
         let status = "active".to_owned();
         let subscription = Subscription { tier: Tier::Student, status, current_period_end: now, workflows_used: 0 };
         credits::put_subscription(&mut tx, ada, &subscription, now).await.expect("a subscription");
-        let signed_in = users::signed_in(&mut tx, (ada, session), now).await.expect("a row").expect("an account");
-        let paid = (signed_in.tier, signed_in.subscription_status.as_deref(), signed_in.current_period_end);
+        let found = signed_in(&mut tx, session, now).await.expect("an account");
+        let paid = (found.tier, found.subscription_status.as_deref(), found.current_period_end);
         assert_eq!(paid, (Some(Tier::Student), Some("active"), Some(now)));
-        assert!(users::signed_in(&mut tx, (eve, session), now).await.expect("no row").is_none());
+        let unknown = SessionId::new(now);
+        let many: Vec<_> = std::iter::repeat_n(unknown, MANY - 1).chain([session]).collect();
+        let found = users::signed_in(&mut tx, &many, now).await.expect("rows");
+        assert_eq!(found.iter().map(|one| (one.session_id, one.user.id)).collect::<Vec<_>>(), [(session, ada)]);
     }
 
     async fn a_session_that_is_over_or_of_a_disabled_account_leads_nowhere(app: App) {
@@ -125,12 +131,12 @@ both_engines! {
         sessions::revoke(&mut tx, revoked, "signed out", now).await.expect("an end");
         disable(&mut tx, eve).await;
         let end = now + TimeDelta::days(1);
-        let asked = [(ada, revoked, now), (eve, disabled, now), (ada, good, end), (ada, SessionId::new(now), now)];
-        for (user, session, at) in asked {
-            assert!(users::signed_in(&mut tx, (user, session), at).await.expect("no row").is_none());
+        let asked = [(revoked, now), (disabled, now), (good, end), (SessionId::new(now), now)];
+        for (session, at) in asked {
+            assert!(signed_in(&mut tx, session, at).await.is_none());
         }
         let last = end - TimeDelta::microseconds(1);
-        assert!(users::signed_in(&mut tx, (ada, good), last).await.expect("a row").is_some());
+        assert!(signed_in(&mut tx, good, last).await.is_some());
     }
 
     async fn the_last_enabled_admin_stays_one(app: App) {

@@ -2,10 +2,12 @@
 
 mod body;
 mod page;
+mod session;
 mod user;
 mod workflow;
 
 pub use body::Body;
 pub use page::{Page, PageQuery, Paged};
+pub use session::{Sessions, sessions};
 pub use user::{CurrentUser, Submitter, admit};
 pub use workflow::{OwnWorkflow, ReadableWorkflow};

@@ -5,7 +5,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use shared::domain::tier::{Limits, Tier};
 use shared::store::credits;
-use shared::store::users::{self, SignedIn, User};
+use shared::store::users::{SignedIn, User};
 use shared::tokens::Kind;
 
 use crate::App;
@@ -82,9 +82,9 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<CurrentUser, ApiError>
     }
     let now = services.clock.now();
     let claims = services.tokens.read(token.trim(), Kind::Access, now)?;
-    let mut reader = services.db.read().await?;
-    let found = users::signed_in(&mut reader, (claims.sub, claims.sid), now).await?;
-    let SignedIn { user, tier, subscription_status, current_period_end } = found.ok_or_else(ApiError::unauthorized)?;
+    let found = app.sessions.ask(claims.sid).await.ok_or_else(ApiError::stopping)??;
+    let found = found.filter(|found| found.user.id == claims.sub).ok_or_else(ApiError::unauthorized)?;
+    let SignedIn { user, tier, subscription_status, current_period_end, .. } = found;
     let subscription = subscription_status.zip(current_period_end);
     let runs = subscription.is_some_and(|(status, end)| credits::runs(&status, end, now));
     let tier = tier.filter(|_| runs).unwrap_or(Tier::FreeTrial);

@@ -3,16 +3,14 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use shared::domain::plan::FieldError;
-use shared::ids::WorkflowId;
 use utoipa::ToSchema;
 
-use super::create::{Accepted, accept};
-use super::replay::Key;
-use super::request::{Estimate, IntentRequest};
+use super::accept::{Accepted, Intent, accept};
+use super::replay::{Answer, Key, Turns};
+use super::request::IntentRequest;
 use crate::App;
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Body, Submitter};
@@ -47,36 +45,35 @@ pub async fn batch(
     Extension(note): Extension<RateNote>,
     headers: HeaderMap,
     Body { value: request, fingerprint }: Body<BatchRequest>,
-) -> ApiResult<Response> {
+) -> ApiResult<Answer> {
     let services = &app.services;
     let count = request.intents.len();
     if !(1..=100).contains(&count) {
         return Err(ApiError::invalid(vec![FieldError::new("intents", "must have 1 to 100 items")]));
     }
-    let mut checked = Vec::with_capacity(count);
-    for (i, intent) in request.intents.into_iter().enumerate() {
-        let planned = intent.check(services, &format!("intents[{i}]."))?;
-        let estimate = Estimate::of(&planned.plan, services);
-        checked.push((intent, estimate));
-    }
     let now = services.clock.now();
+    let mut intents = Vec::with_capacity(count);
+    for (i, intent) in request.intents.into_iter().enumerate() {
+        // Ids sort by their milliseconds, so that lists show a batch in its order.
+        let at = now + TimeDelta::milliseconds(i as i64);
+        intents.push(Intent::check(intent, &format!("intents[{i}]."), (&app, &current), at)?);
+    }
     // The request itself has counted as one.
     let standing = app.limiter.admit_many(current.user.id, Class::Intents, (current.limits(&app), count - 1), now);
     crate::extract::admit(Some(&note), standing)?;
-    let key = Key::of(&headers, current.user.id, "intents/batch")?;
+    let key = Key::of(&headers, current.user.id, "intents/batch", fingerprint)?;
+    let keys = [&key];
     let mut tx = services.db.begin().await?;
-    if let Some(replay) = key.take(&mut tx, &fingerprint, now).await? {
-        return Ok(replay);
+    let turns = Turns::take(&mut tx, &keys, now).await?;
+    let mut done = Vec::new();
+    if turns.is_first(0) {
+        let results = accept(&mut tx, services, &intents.iter().collect::<Vec<_>>(), now).await?;
+        // The first refusal leaves here, and the transaction is undone.
+        let results = results.into_iter().collect::<ApiResult<_>>()?;
+        done.push(Answer::json(StatusCode::ACCEPTED, &BatchAccepted { results }));
     }
-    let mut results = Vec::with_capacity(count);
-    for (i, (intent, estimate)) in checked.into_iter().enumerate() {
-        // Ids sort by their milliseconds, so that lists show a batch in its order.
-        let id = WorkflowId::new(now + TimeDelta::milliseconds(i as i64));
-        results.push(accept(&mut tx, &app, &current, (id, intent, estimate), now).await?);
-    }
-    let body = serde_json::to_string(&BatchAccepted { results })?;
-    let answer = key.answer(&mut tx, StatusCode::ACCEPTED, body).await?;
+    let mut answers = turns.finish(&mut tx, done).await?;
     tx.commit().await?;
     services.queue.wake().await;
-    Ok(answer)
+    answers.pop().unwrap_or_else(|| Err(ApiError::stopping()))
 }

@@ -3,49 +3,70 @@
 use chrono::{DateTime, Utc};
 use shared::domain::status::Charged;
 use shared::domain::tier::Tier;
-use shared::ids::WorkflowId;
-use shared::store::{Tx, credits};
+use shared::ids::{UserId, WorkflowId};
+use shared::store::{StoreResult, Tx, credits};
 
 use crate::App;
-use crate::error::{ApiError, ApiResult, Code};
+use crate::error::{ApiError, Code};
 use crate::extract::CurrentUser;
 
-/// What a workflow was charged to.
-pub struct Charge {
+/// Who pays for a workflow, and out of what.
+///
+/// It was read with the session a moment ago; the statements that charge check again what they take.
+#[derive(Debug, Clone, Copy)]
+pub struct Payer {
+    /// The account.
+    pub user: UserId,
     /// Trial or subscription.
     pub charged: Charged,
-    /// Trial credits left.
-    pub credits_remaining: Option<i64>,
+    /// How many workflows a period has; `None`: unlimited.
+    pub limit: Option<i64>,
 }
 
-/// Charges one workflow, or says why not.
+/// What is left after a charge: trial credits, or nothing that is counted here.
+pub type Left = Option<i64>;
+
+impl Payer {
+    /// The signed-in user as a payer.
+    pub fn of(current: &CurrentUser, app: &App) -> Self {
+        let charged = if current.tier == Tier::FreeTrial { Charged::Trial } else { Charged::Subscription };
+        Self { user: current.user.id, charged, limit: current.limits(app).workflows_per_month }
+    }
+}
+
+/// Charges each workflow to its payer, or says why not, in the order given.
 pub async fn charge(
     tx: &mut Tx,
-    app: &App,
-    current: &CurrentUser,
-    workflow: WorkflowId,
+    wanted: &[(Payer, WorkflowId)],
     now: DateTime<Utc>,
-) -> ApiResult<Charge> {
-    let user = current.user.id;
-    // The tier was read with the session a moment ago; the statements below check again what they take.
-    let limit = current.limits(app).workflows_per_month;
-    if current.tier == Tier::FreeTrial {
-        if let Some(left) = credits::charge_trial(tx, user, workflow, now).await? {
-            return Ok(Charge { charged: Charged::Trial, credits_remaining: Some(left) });
-        }
-    } else if credits::charge_subscription(tx, user, limit, now).await? {
-        return Ok(Charge { charged: Charged::Subscription, credits_remaining: None });
+) -> StoreResult<Vec<Result<Left, ApiError>>> {
+    let (trials, subscriptions): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|(payer, _)| payer.charged == Charged::Trial);
+    let trials: Vec<_> = trials.into_iter().map(|(payer, workflow)| (payer.user, workflow)).collect();
+    let subscriptions: Vec<_> = subscriptions.into_iter().map(|(payer, _)| (payer.user, payer.limit)).collect();
+    let mut by_trial = credits::charge_trials(tx, &trials, now).await?.into_iter();
+    let mut by_subscription = credits::charge_subscriptions(tx, &subscriptions, now).await?.into_iter();
+    let mut charges = Vec::with_capacity(wanted.len());
+    for (payer, _) in wanted {
+        let charge = match payer.charged {
+            Charged::Trial => by_trial.next().flatten().map(Some),
+            Charged::Subscription => by_subscription.next().unwrap_or_default().then_some(None),
+        };
+        charges.push(match charge {
+            Some(left) => Ok(left),
+            None => Err(refusal(tx, payer, now).await?),
+        });
     }
-    Err(refusal(tx, current, limit, now).await?)
+    Ok(charges)
 }
 
 /// Why nothing could be charged.
-async fn refusal(tx: &mut Tx, current: &CurrentUser, limit: Option<i64>, now: DateTime<Utc>) -> ApiResult<ApiError> {
-    let subscription = credits::subscription(tx, current.user.id).await?;
-    let trial = credits::trial(tx, current.user.id).await?;
+async fn refusal(tx: &mut Tx, payer: &Payer, now: DateTime<Utc>) -> StoreResult<ApiError> {
+    let subscription = credits::subscription(tx, payer.user).await?;
+    let trial = credits::trial(tx, payer.user).await?;
     Ok(match (subscription, trial) {
         (Some(subscription), _) if subscription.runs(now) => {
-            let limit = limit.unwrap_or_default();
+            let limit = payer.limit.unwrap_or_default();
             ApiError::new(Code::WorkflowLimitReached, format!("All {limit} workflows of this month are used."))
         }
         (_, Some(trial)) if trial.ends_at > now => {

@@ -1,5 +1,6 @@
 //! Submitting intents: the gate, what an intent would do and cost, and storing it.
 
+pub mod accept;
 pub mod batch;
 pub mod create;
 mod gate;

@@ -7,7 +7,7 @@ use shared::domain::plan::Plan;
 use shared::ids::WorkflowId;
 use utoipa::ToSchema;
 
-use super::gate;
+use super::gate::{self, Payer};
 use super::request::{Estimate, IntentRequest};
 use crate::App;
 use crate::error::{ApiResult, Problem};
@@ -57,13 +57,13 @@ pub async fn preview(
     // The same gate as for real, in a transaction that is never committed.
     let mut tx = services.db.begin().await?;
     let charge = match current.require_verified() {
-        Ok(()) => gate::charge(&mut tx, &app, &current, WorkflowId::new(now), now).await,
-        Err(refused) => Err(refused),
+        Ok(()) => gate::charge(&mut tx, &[(Payer::of(&current, &app), WorkflowId::new(now))], now).await?.pop(),
+        Err(refused) => Some(Err(refused)),
     };
     drop(tx);
     let entitled = match charge {
-        Ok(charge) => Entitled { allowed: true, credits_remaining: charge.credits_remaining, reason: None },
-        Err(error) => Entitled { allowed: false, credits_remaining: None, reason: Some(error.refusal()?) },
+        Some(Err(error)) => Entitled { allowed: false, credits_remaining: None, reason: Some(error.refusal()?) },
+        charge => Entitled { allowed: true, credits_remaining: charge.and_then(Result::ok).flatten(), reason: None },
     };
     Ok(Json(Preview { plan: planned.plan, planner: planned.by.to_string(), estimate, entitled }))
 }

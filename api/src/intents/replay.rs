@@ -3,68 +3,156 @@
 //! The key is taken and the answer written in the transaction that does the work, so there is no state in between: a
 //! crash leaves neither, and a second request waits for the first one's transaction.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use shared::domain::plan::FieldError;
 use shared::ids::UserId;
-use shared::store::{Tx, idempotency};
+use shared::store::idempotency::{self, Given, Wanted};
+use shared::store::{StoreResult, Tx};
 
 use crate::error::{ApiError, ApiResult, Code};
 
 /// For how long an answer is kept.
 pub const KEPT: TimeDelta = TimeDelta::hours(24);
 
-/// A request's key, if it has one.
+/// A request's key, if it has one, and what its body was.
+#[derive(Debug, Clone)]
 pub struct Key {
     user: UserId,
     route: &'static str,
     text: Option<String>,
+    fingerprint: String,
 }
 
 impl Key {
     /// The key of a request; 422 if it is not 1 to 255 printable ASCII characters.
-    pub fn of(headers: &HeaderMap, user: UserId, route: &'static str) -> ApiResult<Self> {
-        let key = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default().to_owned());
-        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 255) {
+    pub fn of(headers: &HeaderMap, user: UserId, route: &'static str, fingerprint: String) -> ApiResult<Self> {
+        let text = headers.get("idempotency-key").map(|value| value.to_str().unwrap_or_default().to_owned());
+        if text.as_ref().is_some_and(|key| key.is_empty() || key.len() > 255) {
             let fault = FieldError::new("Idempotency-Key", "must be 1 to 255 printable ASCII characters");
             return Err(ApiError::invalid(vec![fault]));
         }
-        Ok(Self { user, route, text: key })
+        Ok(Self { user, route, text, fingerprint })
     }
 
-    /// Takes the key; gives the answer if there is one already.
-    pub async fn take(&self, tx: &mut Tx, fingerprint: &str, now: DateTime<Utc>) -> ApiResult<Option<Response>> {
+    fn wanted(&self) -> Option<Wanted<'_>> {
+        let key = self.text.as_deref()?;
+        Some(Wanted { user: self.user, key, fingerprint: &self.fingerprint })
+    }
+
+    /// The kept answer to this request; `None` if there is none.
+    async fn kept(&self, tx: &mut Tx) -> StoreResult<Option<ApiResult<Answer>>> {
         let Some(key) = &self.text else { return Ok(None) };
-        let id = (self.user, self.route, key.as_str());
-        idempotency::prune_key(tx, id, now - KEPT).await?;
-        if idempotency::take(tx, id, fingerprint, now).await? {
-            return Ok(None);
-        }
-        let answer = idempotency::get(tx, id).await?.ok_or_else(ApiError::not_found)?;
-        if answer.fingerprint != fingerprint {
-            let detail = "This Idempotency-Key was used for another request; use a new key.";
-            return Err(ApiError::new(Code::IdempotencyKeyReused, detail));
-        }
-        let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-        let mut response = respond(status.unwrap_or(StatusCode::OK), answer.body);
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-        Ok(Some(response))
-    }
-
-    /// Keeps the answer under the key, and gives it.
-    pub async fn answer(&self, tx: &mut Tx, status: StatusCode, body: String) -> ApiResult<Response> {
-        if let Some(key) = &self.text {
-            idempotency::answer(tx, (self.user, self.route, key), i64::from(status.as_u16()), &body).await?;
-        }
-        Ok(respond(status, body))
+        let kept = idempotency::get(tx, (self.user, self.route, key)).await?;
+        Ok(kept.map(|kept| {
+            if kept.fingerprint != self.fingerprint {
+                let detail = "This Idempotency-Key was used for another request; use a new key.";
+                return Err(ApiError::new(Code::IdempotencyKeyReused, detail));
+            }
+            let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+            Ok(Answer { status: status.unwrap_or(StatusCode::OK), body: kept.body, replayed: true })
+        }))
     }
 }
 
-fn respond(status: StatusCode, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// An answer that can be kept and given again.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: StatusCode,
+    body: String,
+    replayed: bool,
+}
+
+impl Answer {
+    /// An answer that is given for the first time.
+    pub fn json(status: StatusCode, body: &impl Serialize) -> ApiResult<Self> {
+        Ok(Self { status, body: serde_json::to_string(body)?, replayed: false })
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.replayed {
+            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// Which of some requests of one route are to be done, and which have been or are being done under the same key.
+pub struct Turns<'a> {
+    keys: &'a [&'a Key],
+    first: Vec<bool>,
+}
+
+impl<'a> Turns<'a> {
+    /// Takes the keys of all of them.
+    pub async fn take(tx: &mut Tx, keys: &'a [&'a Key], now: DateTime<Utc>) -> StoreResult<Self> {
+        let mut wanted = BTreeMap::new();
+        for (i, key) in keys.iter().enumerate() {
+            if let Some(one) = key.wanted() {
+                wanted.entry((one.user, one.key)).or_insert((i, one));
+            }
+        }
+        let mut first: Vec<_> = keys.iter().map(|key| key.text.is_none()).collect();
+        if let Some(route) = keys.first().map(|key| key.route) {
+            let rows: Vec<_> = wanted.values().map(|(_, one)| *one).collect();
+            let taken = idempotency::take(tx, route, &rows, (now, now - KEPT)).await?;
+            for (i, one) in wanted.into_values() {
+                first[i] = taken.contains(&(one.user, one.key.to_owned()));
+            }
+        }
+        Ok(Self { keys, first })
+    }
+
+    /// Whether this request is to be done.
+    pub fn is_first(&self, request: usize) -> bool {
+        self.first[request]
+    }
+
+    /// Keeps the answers of the requests that were done, and gives an answer for every request: a kept one where it
+    /// was not done. A refusal is not kept: its key is free again.
+    pub async fn finish(&self, tx: &mut Tx, done: Vec<ApiResult<Answer>>) -> StoreResult<Vec<ApiResult<Answer>>> {
+        let mut done = done.into_iter();
+        let mut answers: Vec<_> = self.first.iter().map(|first| if *first { done.next() } else { None }).collect();
+        self.keep(tx, &answers).await?;
+        for (i, key) in self.keys.iter().enumerate() {
+            if answers[i].is_some() {
+                continue;
+            }
+            // No kept answer: the same key was refused a moment ago, in this transaction.
+            let kept = key.kept(tx).await?.or_else(|| {
+                let twin = |other: &usize| self.first[*other] && self.keys[*other].text == key.text;
+                (0..self.keys.len()).filter(twin).find_map(|other| answers[other].clone())
+            });
+            answers[i] = kept;
+        }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(ApiError::stopping()))).collect())
+    }
+
+    async fn keep(&self, tx: &mut Tx, answers: &[Option<ApiResult<Answer>>]) -> StoreResult<()> {
+        let mut given = Vec::new();
+        for (key, answer) in self.keys.iter().zip(answers) {
+            match (&key.text, answer) {
+                (Some(text), Some(Ok(answer))) => {
+                    let status = answer.status.as_u16();
+                    given.push(Given { user: key.user, key: text, status, body: &answer.body });
+                }
+                (Some(text), Some(Err(_))) => idempotency::release(tx, (key.user, key.route, text)).await?,
+                _ => {}
+            }
+        }
+        if let Some(key) = self.keys.first() {
+            idempotency::answer(tx, key.route, &given).await?;
+        }
+        Ok(())
+    }
 }

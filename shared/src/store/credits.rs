@@ -3,11 +3,15 @@
 //! The balance moves in the same statement that checks it, and every movement has an entry in the append-only ledger
 //! whose (reason, reference) is unique: the sum of the entries is the balance, and nothing happens twice.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
-use super::{StoreResult, Tx};
+use super::{StoreError, StoreResult, Tx, batch, pieces};
 use crate::domain::status::Charged;
 use crate::domain::tier::Tier;
 use crate::ids::{self, UserId, WorkflowId};
@@ -109,51 +113,116 @@ async fn enter(
     Ok(done == 1)
 }
 
-/// Takes one trial credit for a workflow if the trial runs and one is left; gives what is left then.
-pub async fn charge_trial(
+/// Takes one trial credit for each workflow whose owner's trial runs and has one left, in the order given; gives for
+/// each what is left then.
+pub async fn charge_trials(
     tx: &mut Tx,
-    user: UserId,
-    workflow: WorkflowId,
+    wanted: &[(UserId, WorkflowId)],
     now: DateTime<Utc>,
-) -> StoreResult<Option<i64>> {
-    let left: Option<i64> = on!(tx, |c| {
-        sqlx::query_scalar(
-            "update trials set credits = credits - 1 where user_id = $1 and credits > 0 and ends_at > $2
-             returning credits",
-        )
-        .bind(user)
-        .bind(now)
-        .fetch_optional(&mut *c)
-        .await?
-    });
-    if left.is_some() {
-        enter(tx, user, -1, ("charge", workflow.0), now).await?;
+) -> StoreResult<Vec<Option<i64>>> {
+    let sql = "select user_id, credits, ends_at from trials where user_id in (";
+    let trials: Vec<(UserId, i64, DateTime<Utc>)> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
+    let mut left: BTreeMap<_, _> =
+        trials.into_iter().filter(|(_, _, ends)| *ends > now).map(|(user, credits, _)| (user, credits)).collect();
+    let mut charged = Vec::with_capacity(wanted.len());
+    let (mut counts, mut entries) = (BTreeMap::new(), Vec::new());
+    for (user, workflow) in wanted {
+        let credits = left.get_mut(user).filter(|credits| **credits > 0);
+        charged.push(credits.map(|credits| {
+            *credits -= 1;
+            *counts.entry(*user).or_insert(0_i64) += 1;
+            entries.push((*user, workflow.0));
+            *credits
+        }));
     }
-    Ok(left)
+    let sql = "update trials set credits = credits - v.column2 from (";
+    move_balances(tx, (sql, ") as v where user_id = v.column1 and credits >= v.column2"), &counts).await?;
+    enter_charges(tx, &entries, now).await?;
+    Ok(charged)
 }
 
-/// Takes one of a subscription's workflows, `limit` a period (`None`: unlimited), if the subscription entitles at `now`.
-pub async fn charge_subscription(
+/// Takes one of a subscription's workflows for each of `wanted`, which names the payer and how many a period has
+/// (`None`: unlimited), if the subscription entitles at `now`; in the order given.
+pub async fn charge_subscriptions(
     tx: &mut Tx,
-    user: UserId,
-    limit: Option<i64>,
+    wanted: &[(UserId, Option<i64>)],
     now: DateTime<Utc>,
-) -> StoreResult<bool> {
-    let done = on!(tx, |c| {
-        sqlx::query(
-            "update subscriptions set workflows_used = workflows_used + 1 where user_id = $1
-             and ((status = 'active' and current_period_end > $2) or (status = 'past_due' and current_period_end > $3))
-             and workflows_used < $4",
-        )
-        .bind(user)
-        .bind(now)
-        .bind(now - GRACE)
-        .bind(limit.unwrap_or(i64::MAX))
-        .execute(&mut *c)
-        .await?
-        .rows_affected()
-    });
-    Ok(done == 1)
+) -> StoreResult<Vec<bool>> {
+    let sql = "select user_id, workflows_used, status, current_period_end from subscriptions where user_id in (";
+    let rows: Vec<(UserId, i64, String, DateTime<Utc>)> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
+    let running = rows.into_iter().filter(|(_, _, status, end)| runs(status, *end, now));
+    let mut used: BTreeMap<_, _> = running.map(|(user, used, ..)| (user, used)).collect();
+    let mut charged = Vec::with_capacity(wanted.len());
+    let mut counts = BTreeMap::new();
+    for (user, limit) in wanted {
+        let free = used.get_mut(user).filter(|used| limit.is_none_or(|limit| **used < limit));
+        charged.push(free.is_some());
+        if let Some(used) = free {
+            *used += 1;
+            *counts.entry(*user).or_insert(0_i64) += 1;
+        }
+    }
+    let sql = "update subscriptions set workflows_used = workflows_used + v.column2 from (";
+    move_balances(tx, (sql, ") as v where user_id = v.column1"), &counts).await?;
+    Ok(charged)
+}
+
+/// Reads the rows of those who pay and keeps them locked, in the order of users so that no two wait for each other.
+async fn lock<T>(tx: &mut Tx, sql: &'static str, users: impl Iterator<Item = UserId>) -> StoreResult<Vec<T>>
+where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let users: Vec<_> = users.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut rows = Vec::with_capacity(users.len());
+    let end = tx.either(") order by user_id", ") order by user_id for update");
+    for piece in pieces(&users) {
+        rows.extend(on!(tx, |c| {
+            let mut q = QueryBuilder::new(sql);
+            let mut list = q.separated(", ");
+            for user in piece {
+                list.push_bind(*user);
+            }
+            q.push(end);
+            q.build_query_as::<T>().fetch_all(&mut *c).await?
+        }));
+    }
+    Ok(rows)
+}
+
+/// Changes the balances of rows that [`lock`] has read by the counts; the statement stands around the values.
+async fn move_balances(
+    tx: &mut Tx,
+    (before, after): (&'static str, &'static str),
+    counts: &BTreeMap<UserId, i64>,
+) -> StoreResult<()> {
+    let counts: Vec<_> = counts.iter().collect();
+    for piece in pieces(&counts) {
+        let done = batch!(tx, |q| {
+            q.push(before);
+            q.push_values(piece, |mut row, (user, count)| {
+                row.push_bind(**user).push_bind(**count);
+            });
+            q.push(after);
+        });
+        if done != piece.len() as u64 {
+            return Err(StoreError::Conflict("balance"));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the ledger entries of charges, one for each workflow.
+async fn enter_charges(tx: &mut Tx, entries: &[(UserId, Uuid)], now: DateTime<Utc>) -> StoreResult<()> {
+    for piece in pieces(entries) {
+        batch!(tx, |q| {
+            q.push("insert into ledger (id, user_id, amount, reason, reference, created_at) ");
+            q.push_values(piece, |mut row, (user, workflow)| {
+                row.push_bind(ids::new(now)).push_bind(*user).push_bind(-1_i64).push_bind("charge");
+                row.push_bind(*workflow).push_bind(now);
+            });
+        });
+    }
+    Ok(())
 }
 
 /// Gives back what a workflow was charged, once.

@@ -1,9 +1,11 @@
 //! Answers kept under the client's `Idempotency-Key`, written in the transaction that they answer.
 
-use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use std::collections::HashSet;
 
-use super::{StoreResult, Tx};
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{StoreResult, Tx, batch, pieces};
 use crate::ids::UserId;
 
 /// An answer that was given.
@@ -17,39 +19,83 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Takes a key; false if it is taken. On `PostgreSQL` this waits for a transaction that is taking the same key.
-pub async fn take(
-    tx: &mut Tx,
-    (user, route, key): (UserId, &str, &str),
-    fingerprint: &str,
-    now: DateTime<Utc>,
-) -> StoreResult<bool> {
-    let done = on!(tx, |c| {
-        sqlx::query(
-            "insert into idempotency_keys (user_id, route, key, fingerprint, status, body, created_at)
-             values ($1, $2, $3, $4, 0, '', $5) on conflict (user_id, route, key) do nothing",
-        )
-        .bind(user)
-        .bind(route)
-        .bind(key)
-        .bind(fingerprint)
-        .bind(now)
-        .execute(&mut *c)
-        .await?
-        .rows_affected()
-    });
-    Ok(done == 1)
+/// A request that wants its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted<'a> {
+    /// Whose key.
+    pub user: UserId,
+    /// The client's key.
+    pub key: &'a str,
+    /// SHA-256 of the request's body.
+    pub fingerprint: &'a str,
 }
 
-/// Writes the answer under a key that was taken in this transaction.
-pub async fn answer(tx: &mut Tx, (user, route, key): (UserId, &str, &str), status: i64, body: &str) -> StoreResult<()> {
+/// Takes keys of one route, none of them named twice, and gives those that were free or had been taken before `expired`.
+/// On `PostgreSQL` this waits for transactions that are taking the same keys; to keep two from waiting for each other,
+/// name them in their order.
+pub async fn take(
+    tx: &mut Tx,
+    route: &str,
+    wanted: &[Wanted<'_>],
+    (now, expired): (DateTime<Utc>, DateTime<Utc>),
+) -> StoreResult<HashSet<(UserId, String)>> {
+    let mut taken = HashSet::with_capacity(wanted.len());
+    for piece in pieces(wanted) {
+        let rows: Vec<(UserId, String)> = on!(tx, |c| {
+            let mut q = QueryBuilder::new(
+                "insert into idempotency_keys (user_id, route, key, fingerprint, status, body, created_at) ",
+            );
+            q.push_values(piece, |mut row, wanted| {
+                row.push_bind(wanted.user).push_bind(route.to_owned()).push_bind(wanted.key.to_owned());
+                row.push_bind(wanted.fingerprint.to_owned()).push_bind(0_i64).push_bind(String::new()).push_bind(now);
+            });
+            q.push(
+                " on conflict (user_id, route, key) do update set fingerprint = excluded.fingerprint, status = 0,
+                 body = '', created_at = excluded.created_at where idempotency_keys.created_at < ",
+            );
+            q.push_bind(expired).push(" returning user_id, key");
+            q.build_query_as().fetch_all(&mut *c).await?
+        });
+        taken.extend(rows);
+    }
+    Ok(taken)
+}
+
+/// An answer to a request that took its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// Whose key.
+    pub user: UserId,
+    /// The client's key.
+    pub key: &'a str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, byte for byte.
+    pub body: &'a str,
+}
+
+/// Writes answers under keys of one route that were taken in this transaction.
+pub async fn answer(tx: &mut Tx, route: &str, given: &[Given<'_>]) -> StoreResult<()> {
+    for piece in pieces(given) {
+        batch!(tx, |q| {
+            q.push("update idempotency_keys set status = v.column3, body = v.column4 from (");
+            q.push_values(piece, |mut row, given| {
+                row.push_bind(given.user).push_bind(given.key.to_owned()).push_bind(i64::from(given.status));
+                row.push_bind(given.body.to_owned());
+            });
+            q.push(") as v where user_id = v.column1 and key = v.column2 and route = ").push_bind(route.to_owned());
+        });
+    }
+    Ok(())
+}
+
+/// Gives a key back that was taken in this transaction: its request was refused, and may be sent again.
+pub async fn release(tx: &mut Tx, (user, route, key): (UserId, &str, &str)) -> StoreResult<()> {
     on!(tx, |c| {
-        sqlx::query("update idempotency_keys set status = $4, body = $5 where user_id = $1 and route = $2 and key = $3")
+        sqlx::query("delete from idempotency_keys where user_id = $1 and route = $2 and key = $3 and status = 0")
             .bind(user)
             .bind(route)
             .bind(key)
-            .bind(status)
-            .bind(body)
             .execute(&mut *c)
             .await?
             .rows_affected()
@@ -80,23 +126,4 @@ pub async fn prune(tx: &mut Tx, before: DateTime<Utc>) -> StoreResult<u64> {
             .await?
             .rows_affected()
     }))
-}
-
-/// Deletes the answer under one key if it is older than `before`.
-pub async fn prune_key(
-    tx: &mut Tx,
-    (user, route, key): (UserId, &str, &str),
-    before: DateTime<Utc>,
-) -> StoreResult<()> {
-    on!(tx, |c| {
-        sqlx::query("delete from idempotency_keys where user_id = $1 and route = $2 and key = $3 and created_at < $4")
-            .bind(user)
-            .bind(route)
-            .bind(key)
-            .bind(before)
-            .execute(&mut *c)
-            .await?
-            .rows_affected()
-    });
-    Ok(())
 }

@@ -21,11 +21,14 @@ pub mod workflows;
 
 pub use db::{Db, StoreError, StoreResult, Tx};
 
+/// Fine enough that most batches take two statements at most.
+const PIECES: [usize; 15] = [64, 48, 32, 24, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
+
 /// Cuts rows into pieces of few different sizes, so that statements with one group of parameters per row come in few
 /// texts and stay prepared.
 pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len())?;
+        let size = PIECES.into_iter().find(|size| *size <= rows.len())?;
         let (piece, rest) = rows.split_at(size);
         rows = rest;
         Some(piece)

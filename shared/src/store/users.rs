@@ -1,9 +1,9 @@
 //! Accounts, and the single-use tokens that they get by mail.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
-use super::{StoreResult, Tx};
+use super::{StoreResult, Tx, pieces};
 use crate::domain::tier::Tier;
 use crate::ids::{SessionId, UserId};
 
@@ -112,6 +112,8 @@ pub async fn by_email(tx: &mut Tx, email: &str) -> StoreResult<Option<User>> {
 /// An account with what every request asks about it.
 #[derive(Debug, Clone, FromRow)]
 pub struct SignedIn {
+    /// The session.
+    pub session_id: SessionId,
     /// The account.
     #[sqlx(flatten)]
     pub user: User,
@@ -123,26 +125,29 @@ pub struct SignedIn {
     pub current_period_end: Option<DateTime<Utc>>,
 }
 
-/// The account of a session that still runs.
-pub async fn signed_in(
-    tx: &mut Tx,
-    (user, session): (UserId, SessionId),
-    now: DateTime<Utc>,
-) -> StoreResult<Option<SignedIn>> {
-    Ok(on!(tx, |c| {
-        sqlx::query_as(
-            "select u.id, u.email, u.username, u.password_hash, u.full_name, u.role, u.organization, u.student_id,
-             u.employee_id, u.email_verified, u.mfa_enabled, u.disabled, u.mail_on_finish, u.mail_on_failure,
-             u.created_at, p.tier, p.status as subscription_status, p.current_period_end
-             from sessions s join users u on u.id = s.user_id left join subscriptions p on p.user_id = u.id
-             where s.id = $1 and s.user_id = $2 and s.revoked_at is null and s.expires_at > $3 and not u.disabled",
-        )
-        .bind(session)
-        .bind(user)
-        .bind(now)
-        .fetch_optional(&mut *c)
-        .await?
-    }))
+/// The accounts of those of the sessions that still run, in any order.
+pub async fn signed_in(tx: &mut Tx, sessions: &[SessionId], now: DateTime<Utc>) -> StoreResult<Vec<SignedIn>> {
+    let mut found = Vec::with_capacity(sessions.len());
+    for piece in pieces(sessions) {
+        found.extend(on!(tx, |c| {
+            let mut q = QueryBuilder::new(
+                "select s.id as session_id, u.id, u.email, u.username, u.password_hash, u.full_name, u.role,
+                 u.organization, u.student_id, u.employee_id, u.email_verified, u.mfa_enabled, u.disabled,
+                 u.mail_on_finish, u.mail_on_failure, u.created_at, p.tier, p.status as subscription_status,
+                 p.current_period_end from sessions s join users u on u.id = s.user_id
+                 left join subscriptions p on p.user_id = u.id
+                 where s.revoked_at is null and not u.disabled and s.expires_at > ",
+            );
+            q.push_bind(now).push(" and s.id in (");
+            let mut list = q.separated(", ");
+            for session in piece {
+                list.push_bind(*session);
+            }
+            q.push(")");
+            q.build_query_as::<SignedIn>().fetch_all(&mut *c).await?
+        }));
+    }
+    Ok(found)
 }
 
 /// Notes that the account's address is theirs.

@@ -37,32 +37,25 @@ pub struct NewWorkflow {
     pub run_at: Option<DateTime<Utc>>,
 }
 
-/// Stores an accepted intent with the first entry of its audit trail.
-pub async fn insert(tx: &mut Tx, new: &NewWorkflow, first: &Entry) -> StoreResult<()> {
-    on!(tx, |c| {
-        sqlx::query(
-            "insert into workflows (id, user_id, intent, context, priority, plan, status, max_cost, cost, callback_url,
-             charged, run_at, audit_seq, audit_hash, created_at)
-             values ($1, $2, $3, $4, $5, $6, 'pending', $7, 0, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(new.id)
-        .bind(new.user_id)
-        .bind(&new.intent)
-        .bind(Json(&new.context))
-        .bind(new.priority.as_str())
-        .bind(new.plan.as_ref().map(Json))
-        .bind(new.max_cost)
-        .bind(&new.callback_url)
-        .bind(new.charged.as_str())
-        .bind(new.run_at)
-        .bind(first.seq)
-        .bind(&first.hash)
-        .bind(first.at)
-        .execute(&mut *c)
-        .await?
-        .rows_affected()
-    });
-    super::workflow_rows::insert_audit(tx, &[(new.id, first)]).await
+/// Stores accepted intents, each with the first entry of its audit trail.
+pub async fn insert(tx: &mut Tx, rows: &[(&NewWorkflow, Entry)]) -> StoreResult<()> {
+    for piece in pieces(rows) {
+        batch!(tx, |q| {
+            q.push(
+                "insert into workflows (id, user_id, intent, context, priority, plan, status, max_cost, cost,
+                 callback_url, charged, run_at, audit_seq, audit_hash, created_at) ",
+            );
+            q.push_values(piece, |mut row, (new, first)| {
+                row.push_bind(new.id).push_bind(new.user_id).push_bind(new.intent.clone());
+                row.push_bind(Json(new.context.clone())).push_bind(new.priority.as_str());
+                row.push_bind(new.plan.clone().map(Json)).push_bind("pending").push_bind(new.max_cost);
+                row.push_bind(0_i64).push_bind(new.callback_url.clone()).push_bind(new.charged.as_str());
+                row.push_bind(new.run_at).push_bind(first.seq).push_bind(first.hash.clone()).push_bind(first.at);
+            });
+        });
+    }
+    let entries: Vec<_> = rows.iter().map(|(new, first)| (new.id, first)).collect();
+    super::workflow_rows::insert_audit(tx, &entries).await
 }
 
 /// What planning and templates need to know of a workflow.

@@ -1,0 +1,36 @@
+//! Looking up the sessions that tokens name, those of many requests with one statement.
+
+use std::collections::HashMap;
+
+use shared::batcher::{Batcher, Together};
+use shared::ids::SessionId;
+use shared::services::Services;
+use shared::store::users::{self, SignedIn};
+use shared::store::{StoreError, StoreResult};
+
+/// The most sessions of one statement.
+const BATCH: usize = 64;
+/// Statements at once.
+const LANES: usize = 2;
+
+/// Reads sessions; each after it was asked for, so that its end takes effect on the next request.
+pub struct Sessions(Services);
+
+impl Together for Sessions {
+    type Item = SessionId;
+    type Answer = Option<SignedIn>;
+    type Error = StoreError;
+
+    async fn run(&self, sessions: &[SessionId]) -> StoreResult<Vec<Option<SignedIn>>> {
+        let Self(services) = self;
+        let mut reader = services.db.read().await?;
+        let found = users::signed_in(&mut reader, sessions, services.clock.now()).await?;
+        let found: HashMap<_, _> = found.into_iter().map(|one| (one.session_id, one)).collect();
+        Ok(sessions.iter().map(|session| found.get(session).cloned()).collect())
+    }
+}
+
+/// Starts the tasks that read.
+pub fn sessions(services: &Services) -> Batcher<Sessions> {
+    Batcher::start(LANES, BATCH, Sessions(services.clone()))
+}
