@@ -9,19 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use secrecy::ExposeSecret;
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
 use shared::actions::Catalogue;
 use shared::clock::Clock;
-use shared::config::{Config, Database, Fault, Faults};
+use shared::config::{Config, Database, Fault, Faults, JwtAlgorithm};
 use shared::email::Mailer;
+use shared::limiter::Limiter;
 use shared::passwords::Passwords;
 use shared::planner::Planner;
 use shared::queue::Queue;
+use shared::seal::Seal;
 use shared::services::Services;
 use shared::store::Db;
 use shared::telemetry;
 use shared::template::Templates;
 use shared::tokens::Tokens;
+use shared::tokens::keyring::{self, Keyring};
 
 /// Connections of one process to Postgres, at most; the server's default allows 100 in all.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -29,6 +33,8 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const REDIS_NAMESPACE: &str = "autoos";
 /// How long Redis may take to answer at the start.
 const REDIS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request waits for Redis to count it.
+const LIMITER_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Reads the configuration and starts logging.
 pub fn config(file: Option<&Path>) -> anyhow::Result<Config> {
@@ -37,27 +43,41 @@ pub fn config(file: Option<&Path>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Everything that a role needs. What needs no connection comes first, so that its faults are told at once.
+/// Everything that a role needs, with a schema that is up to date. What needs no connection comes first, so that its
+/// faults are told at once.
 pub async fn services(config: Config, clock: Clock) -> anyhow::Result<Services> {
     let planner = planner(&config)?;
     let mailer = mailer(&config, &clock)?;
     let secret = config.jwt_secret().context("the key that signs tokens cannot be read from the data folder")?;
-    let tokens = Tokens::new(&config.jwt.issuer, &secret, config.jwt.previous.as_ref());
+    let seal = seal(&config, &secret);
     let passwords = Passwords::new(config.hash_threads)?;
     let db = database(&config).await?;
+    migrate(&db).await?;
+    let keyring = token_keys(&config, &secret, (&db, &seal), clock.now()).await?;
+    let tokens = Tokens::with(&config.jwt.issuer, keyring);
     let queue = queue(&config).await?;
+    let limiter = limiter(&config).await?;
     Ok(Services {
         config: Arc::new(config),
         clock,
         db,
         queue,
+        limiter,
         mailer: Arc::new(mailer),
         catalogue: Arc::new(Catalogue::new()),
         planner: Arc::new(planner),
         templates: Templates::default(),
         tokens: Arc::new(tokens),
+        seal: Arc::new(seal),
         passwords,
     })
+}
+
+/// What stored secrets are encrypted with: a key of its own, else the one that signs tokens. Whoever sets a key of its
+/// own later can still read what was sealed before.
+fn seal(config: &Config, jwt_secret: &SecretString) -> Seal {
+    let own = config.encryption_key.as_ref();
+    Seal::new(own.unwrap_or(jwt_secret), own.map(|_| jwt_secret).into_iter().chain(config.jwt.previous.as_ref()))
 }
 
 /// Opens the database; its schema may still be old.
@@ -80,10 +100,31 @@ pub async fn migrate(db: &Db) -> anyhow::Result<()> {
     db.migrate().await.context("the database's schema cannot be brought up to date")
 }
 
+/// The keys of tokens: the secrets, or the keys in the database, where the first one is made if there is none.
+async fn token_keys(
+    config: &Config,
+    secret: &SecretString,
+    (db, seal): (&Db, &Seal),
+    now: DateTime<Utc>,
+) -> anyhow::Result<Keyring> {
+    match config.jwt.algorithm {
+        JwtAlgorithm::Hs256 => Ok(Keyring::hs256(secret, config.jwt.previous.as_ref())),
+        JwtAlgorithm::EdDsa => keyring::load(db, seal, now).await.context("the signing keys cannot be read"),
+    }
+}
+
 /// The transport of jobs: Redis where it is configured, else this process.
 pub async fn queue(config: &Config) -> anyhow::Result<Queue> {
     let Some(url) = &config.redis else { return Ok(Queue::memory()) };
     let connected = tokio::time::timeout(REDIS_PATIENCE, Queue::redis(url, REDIS_NAMESPACE)).await;
+    connected.context("Redis cannot be reached")?.context("Redis cannot be reached")
+}
+
+/// What counts against limits by rate: Redis where it is configured, for all processes together, else this process.
+pub async fn limiter(config: &Config) -> anyhow::Result<Limiter> {
+    let Some(url) = &config.redis else { return Ok(Limiter::memory()) };
+    let prefix = format!("{REDIS_NAMESPACE}:limit:");
+    let connected = tokio::time::timeout(REDIS_PATIENCE, Limiter::redis(url, &prefix, LIMITER_PATIENCE)).await;
     connected.context("Redis cannot be reached")?.context("Redis cannot be reached")
 }
 

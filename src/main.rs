@@ -21,10 +21,6 @@ struct Cli {
     command: Option<commands::Command>,
 }
 
-/// Many threads allocate for each other here, which the system's allocator answers with lock contention.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -1,6 +1,10 @@
 //! All integration tests, as one binary: one link, and servers that are started once.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod engine;
@@ -8,6 +12,8 @@ mod engine;
 mod harness;
 #[cfg(test)]
 mod journeys;
+#[cfg(test)]
+mod limiter;
 #[cfg(test)]
 mod scheduler;
 #[cfg(test)]

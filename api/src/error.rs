@@ -2,15 +2,22 @@
 //!
 //! `?` turns infrastructure errors into opaque 500s that carry the request id and are logged once, here.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::rejection::ExtensionRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use shared::account_links::LinkError;
 use shared::domain::plan::FieldError;
 use shared::domain::workflow::Refusal;
 use shared::passwords::PasswordError;
+use shared::qr::TooLong;
+use shared::seal::SealError;
 use shared::store::StoreError;
 use shared::tokens::TokenError;
+use shared::tokens::keyring::KeyringError;
 use utoipa::ToSchema;
 
 /// A problem document.
@@ -41,6 +48,7 @@ macro_rules! codes {
         /// Every code there is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
         #[serde(rename_all = "snake_case")]
+        #[expect(clippy::enum_variant_names, reason = "`invalid_mfa_code` is what clients see")]
         pub enum Code { $(
             #[doc = stringify!($status)]
             $code
@@ -61,31 +69,39 @@ codes! {
     InvalidToken = BAD_REQUEST,
     Unauthorized = UNAUTHORIZED,
     InvalidCredentials = UNAUTHORIZED,
+    InvalidMfaCode = UNAUTHORIZED,
+    MfaRequired = UNAUTHORIZED,
     WrongTokenType = UNAUTHORIZED,
     TokenReused = UNAUTHORIZED,
     SubscriptionRequired = PAYMENT_REQUIRED,
     TrialExpired = PAYMENT_REQUIRED,
     EmailNotVerified = FORBIDDEN,
     NotOwner = FORBIDDEN,
+    Forbidden = FORBIDDEN,
     TrialCreditsExhausted = FORBIDDEN,
     WorkflowLimitReached = FORBIDDEN,
     NotFound = NOT_FOUND,
     MethodNotAllowed = METHOD_NOT_ALLOWED,
+    RequestTimeout = REQUEST_TIMEOUT,
     AlreadyExists = CONFLICT,
     WrongState = CONFLICT,
+    LastAdmin = CONFLICT,
     BodyTooLarge = PAYLOAD_TOO_LARGE,
+    UriTooLong = URI_TOO_LONG,
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE,
     ValidationFailed = UNPROCESSABLE_ENTITY,
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY,
     RateLimited = TOO_MANY_REQUESTS,
     Internal = INTERNAL_SERVER_ERROR,
     Busy = SERVICE_UNAVAILABLE,
+    TimedOut = SERVICE_UNAVAILABLE,
 }
 
 /// Why a request was not done.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: Code,
+    status: StatusCode,
     detail: String,
     errors: Vec<FieldError>,
     retry_after: Option<u64>,
@@ -97,7 +113,7 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl ApiError {
     /// An error with one sentence for people.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { code, status: code.status(), detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// 422 with everything that is wrong.
@@ -124,6 +140,11 @@ impl ApiError {
         Self::new(Code::Busy, "The server is shutting down; try again.").retry_after(1)
     }
 
+    /// With another status than the code has elsewhere.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// With the seconds after which trying again makes sense.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }
@@ -142,7 +163,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.code.status();
+        let status = self.status;
         let problem = Problem {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -172,6 +193,19 @@ impl From<StoreError> for ApiError {
     }
 }
 
+/// Something that the server should have put beside every request is not there.
+impl From<ExtensionRejection> for ApiError {
+    fn from(error: ExtensionRejection) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<Arc<StoreError>> for ApiError {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::internal(&error)
+    }
+}
+
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         match error {
@@ -183,12 +217,42 @@ impl From<PasswordError> for ApiError {
     }
 }
 
+impl From<SealError> for ApiError {
+    fn from(error: SealError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<TooLong> for ApiError {
+    fn from(error: TooLong) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<getrandom::Error> for ApiError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::internal(&error)
+    }
+}
+
 impl From<TokenError> for ApiError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Invalid => Self::unauthorized(),
             TokenError::WrongType => Self::new(Code::WrongTokenType, "This token is good for something else."),
         }
+    }
+}
+
+impl From<KeyringError> for ApiError {
+    fn from(error: KeyringError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        Self::internal(&error)
     }
 }
 

@@ -1,44 +1,51 @@
 //! The API: answers HTTP and writes rows, nothing else.
 //!
 //! `routes` is the map of all URLs; each handler is one file named after its verb. What a handler may do is said by
-//! its extractors (`extract/`), what every answer carries by the `layers/`, what can go wrong by `error`.
+//! its extractors (`extract/`), what every answer carries by the `layers/`, what can go wrong by `error`, and how long
+//! anything may take by `bounds`.
 
 mod auth;
+mod bounds;
+mod document;
 mod error;
 mod extract;
 mod intents;
 mod layers;
 mod limits;
 mod ops;
+mod page;
 mod payments;
 mod routes;
+mod server;
 mod workflows;
 
-pub use routes::{openapi, router};
-
-use std::sync::Arc;
+pub use bounds::Bounds;
+pub use routes::openapi;
+pub use server::serve;
 
 use shared::batcher::Batcher;
 use shared::services::Services;
 
+use auth::throttle::Gates;
 use extract::Sessions;
 use intents::accept::Accepting;
-use limits::Limiter;
 
 /// What handlers have at hand.
 #[derive(Clone)]
 struct App {
     services: Services,
-    limiter: Arc<Limiter>,
     /// Intents of many requests, accepted together.
     acceptor: Batcher<Accepting>,
     /// Sessions of many requests, looked up together.
     sessions: Batcher<Sessions>,
+    bounds: Bounds,
+    /// Where guesses at passwords take turns.
+    gates: Gates,
 }
 
 impl App {
-    fn new(services: Services) -> Self {
+    fn new(services: Services, bounds: Bounds) -> Self {
         let (acceptor, sessions) = (intents::accept::acceptor(&services), extract::sessions(&services));
-        Self { services, limiter: Arc::default(), acceptor, sessions }
+        Self { services, acceptor, sessions, bounds, gates: Gates::new() }
     }
 }

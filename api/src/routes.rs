@@ -1,20 +1,16 @@
 //! The URL map: every route on one page.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use shared::services::Services;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::error::{ApiError, Code};
-use crate::{App, auth, intents, layers, ops, payments, workflows};
-
-/// The largest body, in bytes.
-const BODY_LIMIT: usize = 256 * 1024;
+use crate::error::{ApiError, Code, Problem};
+use crate::layers::Edge;
+use crate::{App, Bounds, auth, document, intents, layers, ops, payments, workflows};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +19,7 @@ const BODY_LIMIT: usize = 256 * 1024;
         description = "Submit an intent in plain words; it becomes a durable workflow. Errors are problem documents (RFC 9457).",
         license(name = "MIT OR Apache-2.0")
     ),
+    components(schemas(Problem)),
     modifiers(&Bearer)
 )]
 struct Document;
@@ -43,8 +40,23 @@ fn map() -> OpenApiRouter<App> {
         .routes(routes!(auth::signin::signin))
         .routes(routes!(auth::refresh::refresh))
         .routes(routes!(auth::signout::signout))
+        .routes(routes!(auth::signout_all::signout_all))
+        .routes(routes!(auth::sessions::sessions))
+        .routes(routes!(auth::sessions::revoke))
+        .routes(routes!(auth::ask_for_link::forgot_password))
+        .routes(routes!(auth::ask_for_link::resend_verification))
+        .routes(routes!(auth::reset_password::reset_password, auth::reset_password::page))
+        .routes(routes!(auth::change_password::change_password))
         .routes(routes!(auth::verify_email::verify_email, auth::verify_email::page))
-        .routes(routes!(auth::me::me, auth::me::change))
+        .routes(routes!(auth::me::me, auth::me::change, auth::me::delete))
+        .routes(routes!(auth::mfa::setup::setup))
+        .routes(routes!(auth::mfa::verify::verify))
+        .routes(routes!(auth::mfa::disable::disable))
+        .routes(routes!(auth::mfa::backup_codes::backup_codes))
+        // Admins
+        .routes(routes!(auth::users::list))
+        .routes(routes!(auth::users::get, auth::users::change, auth::users::delete))
+        .routes(routes!(auth::audit::audit))
         // Intents
         .routes(routes!(intents::create::create))
         .routes(routes!(intents::preview::preview))
@@ -65,26 +77,29 @@ fn map() -> OpenApiRouter<App> {
         // Operations
         .routes(routes!(ops::health::live))
         .routes(routes!(ops::health::ready))
+        .routes(routes!(ops::jwks::jwks))
         .routes(routes!(ops::docs::document))
         .routes(routes!(ops::docs::page))
 }
 
-/// The whole API. Needs a runtime.
-pub fn router(services: Services) -> Router {
-    let app = App::new(services);
-    let (router, _) = map().split_for_parts();
-    router
+/// The whole API.
+pub fn router(services: Services, bounds: Bounds) -> Router {
+    let edge = Edge::new(&services);
+    let (routes, _) = map().split_for_parts();
+    let routes = routes
+        // Only what comes before is held to it; a route that streams is merged after this line.
+        .layer(from_fn_with_state(bounds.request, layers::in_time))
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async {
             ApiError::new(Code::MethodNotAllowed, "This address does not take that method.")
-        })
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(app.clone(), layers::around))
-        .with_state(app)
+        });
+    let routes = layers::wrap(routes, edge, &services.config.cors_origins);
+    routes.with_state(App::new(services, bounds))
 }
 
 /// The `OpenAPI` document, as JSON.
 pub fn openapi() -> String {
-    map().to_openapi().to_pretty_json().unwrap_or_default()
+    let mut document = map().into_openapi();
+    document::complete(&mut document);
+    document.to_pretty_json().unwrap_or_default()
 }

@@ -3,9 +3,13 @@
 //! Whatever arrives while a go is under way is part of the next one, so a lone caller waits for nobody and a flood
 //! shares its round trips and commits. There is no timer.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::store::{StoreError, StoreResult};
 
 /// Work that is cheaper for many items together, such as a transaction.
 pub trait Together: Send + Sync + 'static {
@@ -13,14 +17,14 @@ pub trait Together: Send + Sync + 'static {
     type Item: Send + Sync + 'static;
     /// What the caller gets.
     type Answer: Send + 'static;
-    /// Why nothing was done for any of the items.
-    type Error: std::fmt::Display + Send + 'static;
+    /// Whether an item is dropped when nobody waits for its answer any more, since whoever gave it may give it again.
+    const NEEDS_CALLER: bool;
 
     /// Does it for all items and gives an answer for each, in their order; or does it for none.
-    fn run(&self, items: &[Self::Item]) -> impl Future<Output = Result<Vec<Self::Answer>, Self::Error>> + Send;
+    fn run(&self, items: &[Self::Item]) -> impl Future<Output = StoreResult<Vec<Self::Answer>>> + Send;
 }
 
-type Outcome<W> = Result<<W as Together>::Answer, <W as Together>::Error>;
+type Outcome<W> = Result<<W as Together>::Answer, Arc<StoreError>>;
 type Wanted<W> = (<W as Together>::Item, oneshot::Sender<Outcome<W>>);
 
 /// The way to ask. Clones share it; the tasks behind it stop when the last is dropped.
@@ -45,7 +49,7 @@ impl<W: Together> Batcher<W> {
         Self { wanted }
     }
 
-    /// Asks and waits for the answer. `None`: the runtime is shutting down.
+    /// Asks and waits for the answer. `None`: the runtime is shutting down, or the work panicked.
     pub async fn ask(&self, item: W::Item) -> Option<Outcome<W>> {
         let (reply, answer) = oneshot::channel();
         self.wanted.send((item, reply)).await.ok()?;
@@ -56,30 +60,39 @@ impl<W: Together> Batcher<W> {
 async fn serve<W: Together>(items: Arc<Mutex<mpsc::Receiver<Wanted<W>>>>, most: usize, work: Arc<W>) {
     let mut go = Vec::with_capacity(most);
     while items.lock().await.recv_many(&mut go, most).await > 0 {
+        go.retain(|(_, reply): &Wanted<W>| !(W::NEEDS_CALLER && reply.is_closed()));
         let (wanted, replies): (Vec<_>, Vec<_>) = go.drain(..).unzip();
-        for (reply, outcome) in replies.into_iter().zip(all_or_each(&*work, &wanted).await) {
+        // The next go must not suffer from this one.
+        let Ok(outcomes) = AssertUnwindSafe(all_or_each(&*work, &wanted)).catch_unwind().await else {
+            tracing::error!(items = wanted.len(), "what was gathered made the program panic");
+            continue;
+        };
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // Who no longer waits does not need to know.
             drop(reply.send(outcome));
         }
     }
 }
 
-/// All items at once or, when that fails, each by itself, so that one bad item holds up no other.
+/// All items at once or, when one of them may be the cause of a failure, each by itself, so that it holds up no other.
 async fn all_or_each<W: Together>(work: &W, items: &[W::Item]) -> Vec<Outcome<W>> {
     match work.run(items).await {
         Ok(all) => all.into_iter().map(Ok).collect(),
-        Err(error) if items.len() > 1 => {
+        Err(error) if items.len() > 1 && error.is_about_data() => {
             tracing::warn!(%error, items = items.len(), "one by one, since it failed for all together");
             let mut each = Vec::with_capacity(items.len());
             for item in items {
                 match work.run(std::slice::from_ref(item)).await {
                     Ok(one) => each.extend(one.into_iter().map(Ok)),
-                    Err(error) => each.push(Err(error)),
+                    Err(error) => each.push(Err(Arc::new(error))),
                 }
             }
             each
         }
-        Err(error) => vec![Err(error)],
+        Err(error) => {
+            let error = Arc::new(error);
+            items.iter().map(|_| Err(Arc::clone(&error))).collect()
+        }
     }
 }
 
@@ -91,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers once the gate is open; fails for 13.
+    /// Doubles numbers once the gate is open; refuses 13, loses the database at 14, panics at 666.
     struct Doubling {
         goes: Arc<AtomicUsize>,
         gate: Arc<Semaphore>,
@@ -100,12 +113,17 @@ mod tests {
     impl Together for Doubling {
         type Item = usize;
         type Answer = usize;
-        type Error = &'static str;
+        const NEEDS_CALLER: bool = true;
 
-        async fn run(&self, items: &[usize]) -> Result<Vec<usize>, &'static str> {
+        async fn run(&self, items: &[usize]) -> StoreResult<Vec<usize>> {
             self.goes.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.unwrap().forget();
-            if items.contains(&13) { Err("13") } else { Ok(items.iter().map(|item| item * 2).collect()) }
+            assert!(!items.contains(&666));
+            match items {
+                items if items.contains(&13) => Err(StoreError::Conflict("13")),
+                items if items.contains(&14) => Err(StoreError::Database(sqlx::Error::PoolTimedOut)),
+                items => Ok(items.iter().map(|item| item * 2).collect()),
+            }
         }
     }
 
@@ -116,10 +134,24 @@ mod tests {
 
     #[tokio::test]
     async fn an_item_that_fails_holds_up_no_other() {
+        let (work, goes, _) = doubling(100);
+        let each =
+            async |items: &[usize]| -> Vec<_> { all_or_each(&work, items).await.into_iter().map(Result::ok).collect() };
+        assert_eq!(each(&[1, 3]).await, [Some(2), Some(6)]);
+        assert_eq!(each(&[1, 13, 3]).await, [Some(2), None, Some(6)]);
+        assert_eq!(each(&[13]).await, [None]);
+        assert_eq!(goes.load(Ordering::SeqCst), 1 + 4 + 1);
+        // Without a database it would be of no use to try each.
+        assert_eq!(each(&[1, 14, 3]).await, [None, None, None]);
+        assert_eq!(goes.load(Ordering::SeqCst), 7);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_does_not_end_the_lane() {
         let (work, ..) = doubling(100);
-        assert_eq!(all_or_each(&work, &[1, 3]).await, [Ok(2), Ok(6)]);
-        assert_eq!(all_or_each(&work, &[1, 13, 3]).await, [Ok(2), Err("13"), Ok(6)]);
-        assert_eq!(all_or_each(&work, &[13]).await, [Err("13")]);
+        let batcher = Batcher::start(1, 64, work);
+        assert!(batcher.ask(666).await.is_none());
+        assert_eq!(batcher.ask(1).await.unwrap().unwrap(), 2);
     }
 
     #[tokio::test]
@@ -138,10 +170,17 @@ mod tests {
         while batcher.wanted.capacity() > batcher.wanted.max_capacity() - 10 {
             tokio::task::yield_now().await;
         }
+        // Who has gone needs no answer, nor that anything be done.
+        let gone = ask(13);
+        while batcher.wanted.capacity() > batcher.wanted.max_capacity() - 11 {
+            tokio::task::yield_now().await;
+        }
+        gone.abort();
+        assert!(gone.await.is_err());
         gate.add_permits(2);
-        assert_eq!(first.await.unwrap(), Some(Ok(0)));
+        assert_eq!(first.await.unwrap().unwrap().unwrap(), 0);
         for (item, answer) in (1..=10).zip(rest) {
-            assert_eq!(answer.await.unwrap(), Some(Ok(item * 2)));
+            assert_eq!(answer.await.unwrap().unwrap().unwrap(), item * 2);
         }
         assert_eq!(goes.load(Ordering::SeqCst), 2);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::domain::status::WorkflowStatus;
+use crate::domain::status::{Charged, StepStatus, WorkflowStatus};
 use crate::domain::workflow::{Changes, Circumstances, Claim, Command, Refusal, Workflow};
 use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
 use crate::ids::WorkflowId;
@@ -65,11 +65,27 @@ pub async fn apply(db: &Db, base_url: &str, orders: &[Order]) -> StoreResult<App
 pub async fn apply_in(tx: &mut Tx, base_url: &str, orders: &[Order]) -> StoreResult<Applied> {
     let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
     let loaded = workflow_rows::lock(tx, &ids).await?;
+    write(tx, base_url, orders, decide(loaded, orders)).await
+}
+
+/// What orders come to, before it is written.
+struct Decided {
+    outcomes: Vec<Outcome>,
+    changed: Vec<(Workflow, Vec<Changes>)>,
+    /// Outbox rows that lead nowhere.
+    stray: Vec<String>,
+}
+
+fn decide(loaded: Vec<Workflow>, orders: &[Order]) -> Decided {
     let mut loaded: BTreeMap<_, (Workflow, Vec<Changes>)> = loaded.into_iter().map(|w| (w.id, (w, vec![]))).collect();
     let mut outcomes = Vec::with_capacity(orders.len());
     let mut stray = Vec::new();
     for order in orders {
         let Some((workflow, changes)) = loaded.get_mut(&order.workflow) else {
+            // Erased while a step ran: the row that stood for the lease leads nowhere.
+            if let Command::Claim { step } = &order.command {
+                stray.push(Job::RunStep { workflow: order.workflow, step: step.clone() }.key());
+            }
             outcomes.push(Err(Refusal::WrongState("there is no such workflow".into())));
             continue;
         };
@@ -86,9 +102,23 @@ pub async fn apply_in(tx: &mut Tx, base_url: &str, orders: &[Order]) -> StoreRes
             }
         }
     }
-    let changed: Vec<_> = loaded.into_values().filter(|(_, changes)| !changes.is_empty()).collect();
+    let changed = loaded.into_values().filter(|(_, changes)| !changes.is_empty()).collect();
+    Decided { outcomes, changed, stray }
+}
+
+async fn write(tx: &mut Tx, base_url: &str, orders: &[Order], decided: Decided) -> StoreResult<Applied> {
+    let Decided { outcomes, changed, stray } = decided;
     outbox::delete(tx, &stray).await?;
     workflow_rows::save(tx, &changed).await?;
+    // Charges lock trials before subscriptions, each in the order of users; so must refunds.
+    let mut refunds: Vec<_> = changed.iter().filter(|(_, changes)| changes.iter().any(|c| c.refund)).collect();
+    refunds.sort_by_key(|(workflow, _)| (workflow.charged == Charged::Subscription, workflow.user_id));
+    for (workflow, changes) in refunds {
+        let at = changes.iter().flat_map(|c| &c.audit).last().map(|entry| entry.at);
+        if let Some(at) = at {
+            credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, at).await?;
+        }
+    }
     for (workflow, changes) in &changed {
         if let Some(last) = orders.iter().rev().find(|order| order.workflow == workflow.id) {
             follow_up(tx, base_url, (workflow, changes), &last.with).await?;
@@ -99,16 +129,13 @@ pub async fn apply_in(tx: &mut Tx, base_url: &str, orders: &[Order]) -> StoreRes
     Ok(Applied { outcomes, wake })
 }
 
-/// Refunds and mails that a change leads to.
+/// Mails that a change leads to.
 async fn follow_up(
     tx: &mut Tx,
     base_url: &str,
     (workflow, changes): (&Workflow, &[Changes]),
     with: &Circumstances,
 ) -> StoreResult<()> {
-    if changes.iter().any(|c| c.refund) {
-        credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, with.now).await?;
-    }
     if changes.iter().any(|c| c.ended) && matches!(workflow.status, WorkflowStatus::Completed | WorkflowStatus::Failed)
     {
         announce_end(tx, base_url, workflow, with).await?;
@@ -125,7 +152,7 @@ async fn announce_end(tx: &mut Tx, base_url: &str, workflow: &Workflow, with: &C
     let Some(origin) = crate::store::workflows::origin(tx, workflow.id).await? else { return Ok(()) };
     let link = format!("{}/api/v1/workflows/{}", base_url.trim_end_matches('/'), workflow.id);
     let mail = if failed {
-        let step = workflow.steps.iter().find(|s| s.status == crate::domain::status::StepStatus::Failed);
+        let step = workflow.steps.iter().find(|s| s.status == StepStatus::Failed);
         Mail::WorkflowFailed(WorkflowFailed {
             name: user.full_name,
             link,
@@ -135,7 +162,7 @@ async fn announce_end(tx: &mut Tx, base_url: &str, workflow: &Workflow, with: &C
             failed_at: with.now,
         })
     } else {
-        let done = workflow.steps.iter().filter(|s| s.status == crate::domain::status::StepStatus::Completed).count();
+        let done = workflow.steps.iter().filter(|s| s.status == StepStatus::Completed).count();
         Mail::WorkflowFinished(WorkflowFinished {
             name: user.full_name,
             link,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::ids::WorkflowId;
+use crate::ids::{UserId, WorkflowId};
 
 /// A unit of background work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,31 @@ pub enum Job {
         /// The workflow that ended.
         workflow: WorkflowId,
     },
+    /// Mail a link to whoever has this address, if somebody has. The account is looked up here and not when the link is
+    /// asked for, so that the answer takes as long for an address that is unknown.
+    AccountLink {
+        /// The request.
+        id: Uuid,
+        /// The address, as typed.
+        email: String,
+        /// What the link is for.
+        purpose: LinkPurpose,
+    },
+    /// Cancel what a closed account still runs, and erase what it left.
+    CloseAccount {
+        /// The account.
+        user: UserId,
+    },
+}
+
+/// What a link in a mail is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkPurpose {
+    /// Showing that the address is the account owner's.
+    VerifyEmail,
+    /// Choosing another password.
+    ResetPassword,
 }
 
 /// A queue with workers of its own, so that slow work of one sort does not hold up another.
@@ -67,8 +92,8 @@ impl Job {
     pub const fn lane(&self) -> Lane {
         match self {
             Self::PlanWorkflow { .. } | Self::RunStep { .. } => Lane::Interactive,
-            Self::SendEmail { .. } => Lane::Mail,
-            Self::Callback { .. } => Lane::Maintenance,
+            Self::SendEmail { .. } | Self::AccountLink { .. } => Lane::Mail,
+            Self::Callback { .. } | Self::CloseAccount { .. } => Lane::Maintenance,
         }
     }
 }
@@ -81,6 +106,8 @@ impl Job {
             Self::RunStep { workflow, step } => format!("step:{workflow}:{step}"),
             Self::SendEmail { mail } => format!("mail:{mail}"),
             Self::Callback { workflow } => format!("callback:{workflow}"),
+            Self::AccountLink { id, .. } => format!("link:{id}"),
+            Self::CloseAccount { user } => format!("close:{user}"),
         }
     }
 }

@@ -1,11 +1,35 @@
 //! Password hashes: Argon2id with the parameters that OWASP's Password Storage Cheat Sheet asks for at least
 //! (19 MiB, 2 passes, 1 lane), computed off the async threads and by few at a time.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use tokio::sync::Semaphore;
+
+use crate::domain::plan::FieldError;
+use crate::password_rules;
+
+/// How many may be at work or wait, for each thread. A check takes about 20 ms, so whoever finds a place has an answer
+/// after 1.3 s at most, and whoever is told to come again in a second finds most of these done. A longer queue would let
+/// in no more of a flood, it would only make everybody wait longer; a shorter one would turn away the people of one course
+/// who sign up at the same moment.
+pub const PLACES: usize = 64;
+
+/// How many threads hash unless the configuration says otherwise: half of the cores, at least one.
+///
+/// A hash keeps a core busy all the time that it takes, and the memory that it goes through pushes everything else out
+/// of the caches. With as many threads as cores a flood of sign-ins would leave no core for those who are signed in;
+/// with half of them the others stay quick, and one thread still lets in about 50 people a second. Threads of a lower
+/// priority would use idle cores better, but systems differ in what a priority of a thread is, and within a container's
+/// quota a busy thread takes the others' time whatever its priority. The blocking pool of tokio, where hashes run, has
+/// hundreds of threads, so hashing holds up nothing else that runs there; SQLite's connections have threads of their own.
+pub fn default_threads() -> usize {
+    (available_parallelism().map_or(1, NonZero::get) / 2).max(1)
+}
 
 /// Why a password could not be hashed or checked.
 #[derive(Debug, thiserror::Error)]
@@ -23,23 +47,44 @@ pub enum PasswordError {
 pub struct Passwords {
     threads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    operations: Arc<AtomicU64>,
     dummy: Arc<str>,
 }
 
 impl Passwords {
-    /// At most `threads` at work, and 16 times as many waiting.
+    /// At most `threads` at work, and [`PLACES`] times as many at work or waiting. With none, everybody is told to come
+    /// back.
     pub fn new(threads: usize) -> Result<Self, PasswordError> {
         let dummy = hash_now("a password that nobody has")?;
         Ok(Self {
             threads: Arc::new(Semaphore::new(threads)),
-            queue: Arc::new(Semaphore::new(threads * 16)),
+            queue: Arc::new(Semaphore::new(threads * PLACES)),
+            operations: Arc::default(),
             dummy: dummy.into(),
         })
     }
 
+    /// Refuses if no place is free now, so that one of a flood is sent away before anything is done for it. Hashing still
+    /// refuses whoever is overtaken after this.
+    pub fn ensure_room(&self) -> Result<(), PasswordError> {
+        if self.queue.available_permits() > 0 { Ok(()) } else { Err(PasswordError::Busy) }
+    }
+
     /// The PHC string of a password.
     pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.run(move || hash_now(&password)).await?
+        self.run(self.counted(move || hash_now(&password))).await?
+    }
+
+    /// Whether a hash was made with less than today's parameters, so that a guesser gets on faster with it. Each hash says
+    /// what it was made with; one that is outdated is replaced when its owner signs in.
+    pub fn is_outdated(hash: &str) -> bool {
+        let Ok(hash) = PasswordHash::new(hash) else { return true };
+        let Ok(made_with) = argon2::Params::try_from(&hash) else { return true };
+        let (today, version) = (argon2::Params::DEFAULT, u32::from(argon2::Version::default()));
+        hash.algorithm != argon2::ARGON2ID_IDENT
+            || hash.version.is_none_or(|made_by| made_by < version)
+            || made_with.m_cost() < today.m_cost()
+            || made_with.t_cost() < today.t_cost()
     }
 
     /// Whether `password` belongs to `hash`; without a hash, the same work for nothing, so that an unknown account
@@ -47,13 +92,45 @@ impl Passwords {
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.dummy.to_string());
-        let right = self.run(move || verify_now(&password, &hash)).await?;
+        let right = self.run(self.counted(move || verify_now(&password, &hash))).await?;
         Ok(right && known)
     }
 
+    /// Everything that is wrong with a password; see [`password_rules::check`]. It is judged where hashes are computed, and
+    /// bounded like them: for a password that is made for it, the judgement takes longer than a hash.
+    pub async fn faults(
+        &self,
+        field: &'static str,
+        password: String,
+        about: [String; 3],
+    ) -> Result<Vec<FieldError>, PasswordError> {
+        let about = about.map(|text| text.trim().to_owned());
+        self.run(move || password_rules::check(field, &password, &about.each_ref().map(String::as_str))).await
+    }
+
+    /// How many hashes have been computed since the start, for whatever reason: what tells people apart must not show
+    /// in it.
+    pub fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
+    }
+
+    /// Work that counts as a hash.
+    fn counted<T, W: FnOnce() -> T>(&self, work: W) -> impl FnOnce() -> T + use<T, W> {
+        let operations = Arc::clone(&self.operations);
+        move || {
+            operations.fetch_add(1, Ordering::Relaxed);
+            work()
+        }
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        let _place = self.queue.try_acquire().map_err(|_| PasswordError::Busy)?;
-        let _thread = self.threads.acquire().await.map_err(|_| PasswordError::Busy)?;
+        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        // Work that has begun goes on when whoever asked for it hangs up, so it keeps its place itself.
+        let work = move || {
+            let _held = (place, thread);
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| PasswordError::Hash(error.to_string()))
     }
 }
@@ -66,4 +143,45 @@ fn hash_now(password: &str) -> Result<String, PasswordError> {
 fn verify_now(password: &str, hash: &str) -> bool {
     PasswordHash::new(hash)
         .is_ok_and(|hash| PasswordVerifier::verify_password(&Argon2::default(), password.as_bytes(), &hash).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_belongs_to_its_password_and_every_one_is_counted() {
+        let passwords = Passwords::new(1).unwrap();
+        let hash = passwords.hash("right".to_owned()).await.unwrap();
+        for (password, hash, right) in
+            [("right", Some(&hash), true), ("wrong", Some(&hash), false), ("right", None, false)]
+        {
+            assert_eq!(passwords.verify(password.to_owned(), hash.cloned()).await.unwrap(), right);
+        }
+        assert_eq!(passwords.operations(), 4);
+    }
+
+    #[tokio::test]
+    async fn whoever_hangs_up_makes_no_room_for_others_before_the_work_is_done() {
+        let passwords = Passwords::new(1).unwrap();
+        let (finish, finished) = mpsc::channel();
+        let mut asked = Box::pin(passwords.run(move || finished.recv()));
+        assert!(asked.as_mut().now_or_never().is_none());
+        drop(asked);
+        assert_eq!(passwords.threads.available_permits(), 0);
+        finish.send(()).unwrap();
+        assert!(passwords.run(|| true).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_everybody_is_sent_away_at_once() {
+        let passwords = Passwords::new(0).unwrap();
+        let refused = passwords.verify("right".to_owned(), None).await;
+        assert!(matches!(refused, Err(PasswordError::Busy)), "{refused:?}");
+        assert_eq!(passwords.operations(), 0);
+    }
 }

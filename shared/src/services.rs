@@ -6,17 +6,20 @@ use chrono::{DateTime, Utc};
 
 use crate::actions::Catalogue;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JwtAlgorithm};
 use crate::domain::workflow::{Circumstances, Command};
 use crate::email::Mailer;
 use crate::engine::{self, Order, Outcome};
 use crate::ids::WorkflowId;
+use crate::limiter::Limiter;
 use crate::passwords::Passwords;
 use crate::planner::Planner;
 use crate::queue::Queue;
+use crate::seal::Seal;
 use crate::store::{Db, StoreResult};
 use crate::template::Templates;
 use crate::tokens::Tokens;
+use crate::tokens::keyring::{self, KeyringError};
 
 /// Everything that handlers and jobs need.
 #[derive(Clone)]
@@ -29,6 +32,8 @@ pub struct Services {
     pub db: Db,
     /// The transport of jobs.
     pub queue: Queue,
+    /// Counts against limits by rate.
+    pub limiter: Limiter,
     /// Delivers mail.
     pub mailer: Arc<Mailer>,
     /// The actions that plans may name.
@@ -39,6 +44,8 @@ pub struct Services {
     pub templates: Templates,
     /// Signs and reads tokens.
     pub tokens: Arc<Tokens>,
+    /// Encrypts the secrets that are stored.
+    pub seal: Arc<Seal>,
     /// Hashes passwords.
     pub passwords: Passwords,
 }
@@ -48,6 +55,14 @@ impl Services {
     pub fn circumstances(&self, actor: String, now: DateTime<Utc>) -> Circumstances {
         let lease = std::time::Duration::from_secs(self.config.lease_s);
         Circumstances { now, actor, lease, take_next: false }
+    }
+
+    /// Reads the keys of tokens anew; secrets stay as they are.
+    pub async fn reload_keys(&self, now: DateTime<Utc>) -> Result<(), KeyringError> {
+        if self.config.jwt.algorithm == JwtAlgorithm::EdDsa {
+            self.tokens.replace(keyring::load(&self.db, &self.seal, now).await?);
+        }
+        Ok(())
     }
 
     /// Gives one command to one workflow, in a transaction of its own.

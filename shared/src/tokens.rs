@@ -1,19 +1,35 @@
-//! Tokens: signed ones for access and refresh (JWT, RFC 7519, HS256), random ones for mails.
+//! Tokens: signed ones for access and refresh (JWT, RFC 7519, HS256 or EdDSA), random ones for mails.
+//!
+//! A token is good only with the algorithm of the keyring at hand and a key of that keyring, which its `kid` names;
+//! what else its header says about keys is not looked at. So no token can choose how it is checked.
+
+mod ed25519;
+pub mod keyring;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
-use secrecy::{ExposeSecret, SecretString};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
+use self::keyring::{Keyring, KeyringError, PublicKey};
 use crate::ids::{SessionId, UserId};
+use crate::seal::Seal;
+use crate::store::Db;
 
 /// How long an access token lives, in seconds.
 pub const ACCESS_SECONDS: i64 = 15 * 60;
 /// How long a session lives, in days.
 pub const SESSION_DAYS: i64 = 30;
+/// Strangers can name keys as they like: so long after a search for one there is no other.
+const SEARCH_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// Who the tokens are for.
 const AUDIENCE: &str = "autoos";
 
@@ -63,16 +79,12 @@ pub enum TokenError {
     WrongType,
 }
 
-struct Key {
-    id: String,
-    decoding: DecodingKey,
-}
-
-/// Signs tokens with the current secret, and accepts those of the previous one.
+/// Signs tokens with one of its keys, and accepts those of all of them.
 pub struct Tokens {
     issuer: String,
-    signing: EncodingKey,
-    keys: Vec<Key>,
+    keyring: RwLock<Arc<Keyring>>,
+    /// When a key that was not known was last searched for.
+    searched: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -108,19 +120,51 @@ pub struct Grant {
 }
 
 impl Tokens {
-    /// Signs with `secret`; accepts `previous` as well.
+    /// Signs with `secret`, by HS256; accepts `previous` as well.
     pub fn new(issuer: &str, secret: &SecretString, previous: Option<&SecretString>) -> Self {
-        let key = |secret: &SecretString| {
-            let bytes = secret.expose_secret().as_bytes();
-            // The id says which secret signed, without telling anything about it.
-            let id = hex::encode(&Sha256::digest([b"kid:", bytes].concat())[..8]);
-            Key { id, decoding: DecodingKey::from_secret(bytes) }
-        };
-        Self {
-            issuer: issuer.to_owned(),
-            signing: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
-            keys: std::iter::once(secret).chain(previous).map(key).collect(),
+        Self::with(issuer, Keyring::hs256(secret, previous))
+    }
+
+    /// Signs with the keys of a keyring.
+    pub fn with(issuer: &str, keyring: Keyring) -> Self {
+        Self { issuer: issuer.to_owned(), keyring: RwLock::new(Arc::new(keyring)), searched: Mutex::new(None) }
+    }
+
+    /// Goes on with other keys.
+    pub fn replace(&self, keyring: Keyring) {
+        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys that others can check tokens with: none if tokens are signed with a secret.
+    pub fn published(&self) -> Vec<PublicKey> {
+        self.keyring().published()
+    }
+
+    /// Reads the keys anew if a token names one that is not known, since another process may have made it. This happens
+    /// at most once a second; who comes while it happens waits for it.
+    pub async fn find_key(&self, token: &str, db: &Db, seal: &Seal, now: DateTime<Utc>) -> Result<(), KeyringError> {
+        if !self.names_unknown_key(token) {
+            return Ok(());
         }
+        let mut searched = self.searched.lock().await;
+        if searched.is_none_or(|at| (now - at).abs() >= SEARCH_PAUSE) {
+            *searched = Some(now);
+            self.replace(keyring::load(db, seal, now).await?);
+        }
+        Ok(())
+    }
+
+    fn names_unknown_key(&self, token: &str) -> bool {
+        let keyring = self.keyring();
+        // Secrets are not kept in the database, so there would be none to find.
+        keyring.algorithm == Algorithm::EdDSA
+            && decode_header(token).is_ok_and(|header| {
+                header.alg == keyring.algorithm && header.kid.is_some_and(|id| keyring.get(&id).is_none())
+            })
     }
 
     /// Makes a pair.
@@ -146,15 +190,18 @@ impl Tokens {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
         };
-        let header = Header { kid: self.keys.first().map(|key| key.id.clone()), ..Header::new(Algorithm::HS256) };
-        encode(&header, &claims, &self.signing).map_err(|_| TokenError::Invalid)
+        let keyring = self.keyring();
+        let key = keyring.signer(grant.at).ok_or(TokenError::Invalid)?;
+        let header = Header { kid: Some(key.id.clone()), ..Header::new(keyring.algorithm) };
+        encode(&header, &claims, &key.signing).map_err(|_| TokenError::Invalid)
     }
 
     /// The claims of a token of the wanted kind that is ours and not over at `now`.
     pub fn read(&self, token: &str, kind: Kind, now: DateTime<Utc>) -> Result<Claims, TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
-        let key = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref()).ok_or(TokenError::Invalid)?;
-        let mut rules = Validation::new(Algorithm::HS256);
+        let keyring = self.keyring();
+        let key = header.kid.and_then(|id| keyring.get(&id)).ok_or(TokenError::Invalid)?;
+        let mut rules = Validation::new(keyring.algorithm);
         rules.set_audience(&[AUDIENCE]);
         rules.set_issuer(&[&self.issuer]);
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);

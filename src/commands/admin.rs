@@ -11,10 +11,12 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::ids;
+use shared::store::account_events::{self, Event, EventKind};
 use shared::store::users::User;
-use shared::store::{Db, Tx, credits, users};
+use shared::store::{Db, StoreResult, Tx, accounts, credits, mfa, users};
 use uuid::Uuid;
 
 use crate::boot;
@@ -33,6 +35,8 @@ pub enum Admin {
     Promote(Account),
     /// Takes the role admin from an account; the last admin keeps it
     Demote(Account),
+    /// Turns an account's second factor off, for somebody who has lost the app and the backup codes
+    DisableMfa(Account),
     /// Adds credits to an account's trial
     GrantCredits(Grant),
     /// Hands open work to the workers again at once
@@ -73,8 +77,9 @@ pub async fn run(file: Option<&Path>, command: Admin) -> anyhow::Result<()> {
     let now = Clock::System.now();
     let done = match command {
         Admin::Create(options) => create::run(&db, config.trial, options, now).await,
-        Admin::Promote(account) => set_role(&db, &account.email, ADMIN).await,
-        Admin::Demote(account) => set_role(&db, &account.email, FORMER_ADMIN).await,
+        Admin::Promote(account) => set_role(&db, &account.email, ADMIN, now).await,
+        Admin::Demote(account) => set_role(&db, &account.email, FORMER_ADMIN, now).await,
+        Admin::DisableMfa(account) => disable_mfa(&db, &account.email, now).await,
         Admin::GrantCredits(grant) => grant_credits(&db, &grant, now).await,
         Admin::Requeue { workflow } => requeue::run(&db, workflow, now).await,
     };
@@ -87,17 +92,36 @@ async fn account(tx: &mut Tx, email: &str) -> anyhow::Result<User> {
     users::by_email(tx, email).await?.with_context(|| format!("there is no account with the address {email}"))
 }
 
-async fn set_role(db: &Db, email: &str, role: &str) -> anyhow::Result<String> {
+/// Tells the account audit what the operator did.
+async fn record(tx: &mut Tx, kind: EventKind, user: &User, (detail, at): (Value, DateTime<Utc>)) -> StoreResult<()> {
+    let event = Event::new(kind, "operator".to_owned(), user.id, at);
+    account_events::record(tx, &Event { detail, ..event }).await
+}
+
+async fn set_role(db: &Db, email: &str, role: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
     let mut tx = db.begin().await?;
     let user = account(&mut tx, email).await?;
     if (user.role == ADMIN) == (role == ADMIN) {
         return Ok(format!("{} has the role {} already; nothing was changed.", user.email, user.role));
     }
-    if !users::set_role(&mut tx, user.id, role).await? {
+    if !accounts::set_role(&mut tx, user.id, role).await? {
         bail!("{} is the last admin; promote somebody else first", user.email);
     }
+    let detail = json!({"from": user.role, "to": role});
+    record(&mut tx, EventKind::RoleChanged, &user, (detail, now)).await?;
     tx.commit().await?;
     Ok(format!("{} has the role {role} now.", user.email))
+}
+
+async fn disable_mfa(db: &Db, email: &str, now: DateTime<Utc>) -> anyhow::Result<String> {
+    let mut tx = db.begin().await?;
+    let user = account(&mut tx, email).await?;
+    if !mfa::disable(&mut tx, user.id).await? {
+        return Ok(format!("{} has no second factor; nothing was changed.", user.email));
+    }
+    record(&mut tx, EventKind::MfaDisabled, &user, (json!({}), now)).await?;
+    tx.commit().await?;
+    Ok(format!("{} signs in with the password alone now.", user.email))
 }
 
 async fn grant_credits(db: &Db, grant: &Grant, now: DateTime<Utc>) -> anyhow::Result<String> {
@@ -108,6 +132,8 @@ async fn grant_credits(db: &Db, grant: &Grant, now: DateTime<Utc>) -> anyhow::Re
     if !credits::grant(&mut tx, user.id, grant.credits, (&reason, ids::new(now)), now).await? {
         bail!("{} has no trial yet; it begins when the address is verified", user.email);
     }
+    let detail = json!({"credits": grant.credits, "reason": grant.reason.trim()});
+    record(&mut tx, EventKind::CreditsGranted, &user, (detail, now)).await?;
     let trial = credits::trial(&mut tx, user.id).await?;
     tx.commit().await?;
     let left = trial.map_or(0, |trial| trial.credits);

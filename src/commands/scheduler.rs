@@ -25,7 +25,6 @@ pub async fn run(file: Option<&Path>, options: Options) -> anyhow::Result<()> {
     let Some(duty) = options.once else { return serve::run(file, &[Role::Scheduler]).await };
     let clock = options.now.map_or(Clock::System, Clock::manual);
     let services = boot::services(boot::config(file)?, clock).await?;
-    boot::migrate(&services.db).await?;
     let done = ::scheduler::once(&services, &duty, services.clock.now()).await;
     services.db.close().await;
     println!("{}", done?);

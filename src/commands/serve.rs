@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use axum::serve::ListenerExt;
+use api::Bounds;
 use chrono::{DateTime, Utc};
 use shared::clock::Clock;
 use shared::config::{Config, Database, Fault, Faults};
@@ -26,10 +26,16 @@ use worker::Worker;
 
 use crate::boot;
 
+/// How often the API looks for signing keys that other processes have made or deleted.
+const KEYS_ARE_READ_EVERY: Duration = Duration::from_mins(1);
 /// How long closing the database may take once nothing runs any more.
 const CLOSING: Duration = Duration::from_secs(5);
 /// The exit code of a process that was told to stop twice, as shells know it.
 const STOPPED_AT_ONCE: i32 = 130;
+/// Open descriptors to ask the system for: enough for all connections and as many again by half.
+const DESCRIPTORS: u64 = 16_384;
+/// What most systems give without being asked.
+const USUAL_DESCRIPTORS: u64 = 1_024;
 
 type Running = JoinSet<anyhow::Result<()>>;
 
@@ -66,7 +72,6 @@ pub async fn run(file: Option<&Path>, roles: &[Role]) -> anyhow::Result<()> {
     // Before anything is opened: a second start by mistake fails here and touches nothing.
     let listener = if roles.contains(&Role::Api) { Some(listen(config.bind).await?) } else { None };
     let services = boot::services(config, Clock::System).await?;
-    boot::migrate(&services.db).await?;
     let running = start(&services, roles, listener, &stop)?;
     let result = all_ended(running, &stop).await;
     close(&services.db).await;
@@ -97,6 +102,7 @@ fn start(
     let mut running = Running::new();
     if let Some(listener) = listener {
         running.spawn(answer(listener, services.clone(), stop.clone()));
+        running.spawn(follow_keys(services.clone(), stop.clone()));
     }
     if roles.contains(&Role::Worker) {
         let worker = Worker::new(services.clone(), stop.clone()).context("the worker cannot be set up")?;
@@ -119,20 +125,37 @@ fn start(
 async fn answer(listener: TcpListener, services: Services, stop: CancellationToken) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the address that is listened on")?;
     let drain = Duration::from_secs(services.config.shutdown_s);
-    let app = api::router(services).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|connection| {
-        // Small answers leave at once; where that cannot be set they are merely slower.
-        drop(connection.set_nodelay(true));
-    });
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
+    let serving = api::serve(listener, services, bounds(), stop.clone());
     tracing::info!(address = %address, "listening");
     tokio::select! {
-        ended = serving => ended.context("HTTP"),
+        () = serving => {}
         () = async { stop.cancelled().await; sleep(drain).await } => {
             tracing::warn!("some requests did not end in time and were cut off");
-            Ok(())
         }
     }
+    Ok(())
+}
+
+/// The bounds of HTTP, with no more connections than there are descriptors for: systems begin at a low number of them
+/// and let a process raise it. A quarter is left for everything else that the process opens.
+fn bounds() -> Bounds {
+    let mut bounds = Bounds::default();
+    let descriptors = rlimit::increase_nofile_limit(DESCRIPTORS).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open descriptors is unknown; the usual one is assumed");
+        USUAL_DESCRIPTORS
+    });
+    bounds.connections = bounds.connections.min((descriptors / 4 * 3).max(1) as usize);
+    bounds
+}
+
+/// Learns of new signing keys long before they sign, and forgets the old ones.
+async fn follow_keys(services: Services, stop: CancellationToken) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(sleep(KEYS_ARE_READ_EVERY)).await.is_some() {
+        if let Err(error) = services.reload_keys(services.clock.now()).await {
+            tracing::error!(%error, "the signing keys cannot be read; those that are known stay in use");
+        }
+    }
+    Ok(())
 }
 
 /// What the scheduler's leases are held under: tells a person which process it was, and no two are the same.

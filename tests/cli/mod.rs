@@ -3,8 +3,10 @@
 //! Every test runs the built program; where it needs stored data it writes that through `shared::store` first. For one
 //! more command: a test that calls [`autoos`] and reads code and output.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -16,7 +18,7 @@ use shared::ids::{UserId, WorkflowId};
 use shared::job::Lane;
 use shared::store::users::{self, User};
 use shared::store::workflows::{self, NewWorkflow};
-use shared::store::{Db, credits, outbox};
+use shared::store::{Db, account_events, credits, mfa, outbox};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::harness::child::{Autoos, temp_dir};
@@ -30,6 +32,18 @@ async fn autoos_with(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, Strin
     let mut program = Autoos::spawn(args, env);
     let code = program.exit_code().await;
     (code, program.output())
+}
+
+/// Runs a command that reads its input to its end: the exit code and all that it wrote.
+fn autoos_told(args: &[&str], data: &Path, input: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_autoos"));
+    command.args(args).env_clear().env("DATA_DIR", data).current_dir(data);
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Dropped at once, which is the end of the input.
+    program.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = program.wait_with_output().unwrap();
+    let written = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&written).into_owned())
 }
 
 fn file(data: &Path) -> PathBuf {
@@ -66,7 +80,9 @@ fn user(now: DateTime<Utc>) -> User {
         disabled: false,
         mail_on_finish: false,
         mail_on_failure: false,
+        mail_on_signin: true,
         created_at: now,
+        deleted_at: None,
     }
 }
 
@@ -273,6 +289,59 @@ async fn a_password_that_is_too_short_makes_no_admin() {
     assert_eq!(code, Some(1), "{output}");
     assert!(output.contains("12 to 256 characters"), "{output}");
     assert_eq!(role(data.path(), "root@example.com").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_admins_password_must_be_as_good_as_anybodys() {
+    let data = temp_dir();
+    let args = ["admin", "create", "--email", "root@example.com", "--password-stdin"];
+    for (password, fault) in [
+        ("Password1234!", "too easy to guess"),
+        // Made of the name that an admin has by default.
+        ("Administrator-26!", "too easy to guess"),
+        ("correct-horse7-battery", "an upper-case letter"),
+    ] {
+        let (code, output) = autoos_told(&args, data.path(), password);
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains(fault) && !output.contains(password), "{output}");
+        assert_eq!(role(data.path(), "root@example.com").await.unwrap(), None);
+    }
+    let (code, output) = autoos_told(&args, data.path(), "Correct-Horse7-Battery\r\n");
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!output.contains("Correct-Horse7-Battery"), "{output}");
+    assert_eq!(role(data.path(), "root@example.com").await.unwrap().as_deref(), Some("admin"));
+}
+
+#[tokio::test]
+async fn the_operator_turns_off_a_second_factor_that_was_lost() {
+    let data = temp_dir();
+    forgotten_workflow(data.path()).await.unwrap();
+    let disable = async |email: &str| autoos(&["admin", "disable-mfa", "--email", email], data.path()).await;
+    let (code, output) = disable("ada@example.com").await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("has no second factor; nothing was changed"), "{output}");
+
+    let db = store(data.path()).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let ada = users::by_email(&mut tx, "ada@example.com").await.unwrap().unwrap().id;
+    assert!(mfa::set_secret(&mut tx, ada, "sealed").await.unwrap());
+    assert!(mfa::enable(&mut tx, ada, ("sealed", 1)).await.unwrap());
+    tx.commit().await.unwrap();
+    db.close().await;
+    let (code, output) = disable("ada@example.com").await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("signs in with the password alone now"), "{output}");
+
+    let db = store(data.path()).await.unwrap();
+    let mut reader = db.read().await.unwrap();
+    assert!(!users::by_id(&mut reader, ada).await.unwrap().unwrap().mfa_enabled);
+    let events = account_events::list(&mut reader, &account_events::Filter::default(), 10).await.unwrap();
+    let told: Vec<_> = events.iter().map(|event| (event.kind.as_str(), event.actor.as_str(), event.user_id)).collect();
+    assert_eq!(told, [("mfa_disabled", "operator", Some(ada))]);
+    drop(reader);
+    db.close().await;
+    let (code, output) = disable("nobody@example.com").await;
+    assert_eq!(code, Some(1), "{output}");
 }
 
 #[tokio::test]

@@ -2,34 +2,40 @@
 //! with Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::actions::Catalogue;
 use shared::clock::Clock;
-use shared::config::{Config, Database};
+use shared::config::{Config, Database, JwtAlgorithm};
 use shared::domain::audit;
 use shared::domain::status::{Charged, Priority};
 use shared::email::Mailer;
 use shared::engine;
 use shared::ids::{UserId, WorkflowId};
+use shared::limiter::Limiter;
 use shared::on;
 use shared::passwords::Passwords;
 use shared::planner::Planner;
 use shared::queue::Queue;
+use shared::seal::Seal;
 use shared::services::Services;
 use shared::store::users::User;
 use shared::store::workflows::{NewWorkflow, StepView, WorkflowView};
 use shared::store::{Db, credits, users, workflows};
 use shared::template::Templates;
 use shared::tokens::Tokens;
+use shared::tokens::keyring::{self, Keyring};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 
-/// Makes `name::sqlite` and `name::postgres` of one test.
+/// Makes `name::sqlite` and `name::postgres` of one test. Settings that differ from the default are named behind
+/// `with`.
 macro_rules! both_engines {
-    ($($(#[$meta:meta])* async fn $name:ident($app:ident: App) $body:block)+) => { $(
+    ($($(#[$meta:meta])* async fn $name:ident($app:ident: App $(with $settings:expr)?) $body:block)+) => { $(
         $(#[$meta])*
         mod $name {
             #[allow(clippy::wildcard_imports, unused_imports, reason = "not every test needs all of its file")]
@@ -39,17 +45,20 @@ macro_rules! both_engines {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                body($crate::harness::engines::App::sqlite().await).await;
+                body($crate::harness::engines::App::sqlite(&[$($settings)?]).await).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                body($crate::harness::engines::App::postgres().await).await;
+                body($crate::harness::engines::App::postgres(&[$($settings)?]).await).await;
             }
         }
     )+ };
 }
 pub(crate) use both_engines;
+
+/// Names and values of settings.
+pub type Settings = &'static [(&'static str, &'static str)];
 
 /// The service.
 pub struct App {
@@ -58,27 +67,39 @@ pub struct App {
     _dir: tempfile::TempDir,
 }
 
+/// Long enough that a slow machine is not taken for an outage.
+const LIMITER_PATIENCE: Duration = Duration::from_secs(10);
+
 /// When every test begins.
 pub fn start() -> DateTime<Utc> {
     "2026-01-15T09:00:00Z".parse().expect("a time")
 }
 
+/// Answers HTTP in this process until the test ends; gives the address. The clock is that of the services.
+pub async fn serve(services: Services) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(::api::serve(listener, services, ::api::Bounds::default(), CancellationToken::new()));
+    format!("http://{address}")
+}
+
 impl App {
-    pub async fn sqlite() -> Self {
-        Self::new(Vec::new()).await
+    pub async fn sqlite(groups: &[Settings]) -> Self {
+        Self::new(groups, Vec::new()).await
     }
 
-    pub async fn postgres() -> Self {
+    pub async fn postgres(groups: &[Settings]) -> Self {
         let redis = super::redis::shared();
         let env = vec![
             ("DATABASE_URL", super::postgres::database().await),
             ("REDIS_URL", redis.url.clone()),
             ("JWT_SECRET", "a secret for tests only, 7b1c95d24e".to_owned()),
         ];
-        Self::new(env).await
+        Self::new(groups, env).await
     }
 
-    async fn new(mut env: Vec<(&'static str, String)>) -> Self {
+    async fn new(groups: &[Settings], mut env: Vec<(&'static str, String)>) -> Self {
+        env.extend(groups.iter().copied().flatten().map(|(name, value)| (*name, (*value).to_owned())));
         let dir = super::child::temp_dir();
         env.push(("DATA_DIR", dir.path().display().to_string()));
         env.push(("HTTP_ALLOW_PRIVATE", "true".to_owned()));
@@ -97,19 +118,30 @@ impl App {
                 Queue::redis(url, &namespace).await.expect("a queue")
             }
         };
+        let limiter = match &config.redis {
+            None => Limiter::memory(),
+            Some(url) => Limiter::redis(url, "limit:", LIMITER_PATIENCE).await.expect("a limiter"),
+        };
         let clock = Clock::manual(start());
         let secret = SecretString::from("a secret for tests only, 7b1c95d24e");
+        let seal = Seal::new(&secret, None);
+        let keyring = match config.jwt.algorithm {
+            JwtAlgorithm::Hs256 => Keyring::hs256(&secret, None),
+            JwtAlgorithm::EdDsa => keyring::load(&db, &seal, clock.now()).await.expect("keys"),
+        };
         let services = Services {
             mailer: Arc::new(Mailer::files(&dir.path().join("mail"), config.mail.sender(), clock.clone())),
             catalogue: Arc::new(Catalogue::new()),
             planner: Arc::new(Planner::new(None).expect("recipes")),
             templates: Templates::default(),
-            tokens: Arc::new(Tokens::new("autoos", &secret, None)),
+            tokens: Arc::new(Tokens::with("autoos", keyring)),
+            seal: Arc::new(seal),
             passwords: Passwords::new(1).expect("a hash"),
             config: Arc::new(config),
             clock: clock.clone(),
             db,
             queue,
+            limiter,
         };
         Self { services, clock, _dir: dir }
     }
@@ -142,7 +174,9 @@ impl App {
             disabled: false,
             mail_on_finish: false,
             mail_on_failure: true,
+            mail_on_signin: true,
             created_at: now,
+            deleted_at: None,
         };
         let trial =
             credits::Trial { started_at: now, ends_at: now + TimeDelta::days(30), credits_total: 10, credits: 10 };

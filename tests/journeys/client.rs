@@ -53,6 +53,11 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
     }
 
+    /// Checks that there is nothing but the expected status.
+    pub fn empty(&self, status: u16) {
+        assert_eq!((self.status, self.text.as_str()), (status, ""));
+    }
+
     /// The body, if it is a whole problem document of that status and code.
     pub fn problem(&self, status: u16, code: &str) -> Value {
         let problem = self.must(status);
@@ -74,13 +79,14 @@ pub struct Client {
     http: reqwest::Client,
     base_url: String,
     bearer: Option<String>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Client {
     pub fn new(base_url: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
         let http = http.unwrap_or_else(|error| panic!("HTTP client: {error}"));
-        Self { http, base_url: base_url.to_owned(), bearer: None }
+        Self { http, base_url: base_url.to_owned(), bearer: None, headers: Vec::new() }
     }
 
     /// The same client, talking to another process.
@@ -98,9 +104,18 @@ impl Client {
         Self { bearer: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// The same client with a header in each of its requests; another value replaces the one before.
+    pub fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.retain(|(other, _)| *other != name);
+        client.headers.push((name, value.to_owned()));
+        client
+    }
+
     /// A request that is not like the others.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base_url));
+        let request = self.headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
         match &self.bearer {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -115,8 +130,22 @@ impl Client {
         send(self.request(Method::POST, path).json(body)).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::PATCH, path).json(body)).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Closes the own account.
+    pub async fn close(&self, password: &str) -> Answer {
+        send(self.request(Method::DELETE, "/auth/me").json(&json!({ "password": password }))).await
+    }
+
+    /// Signs somebody in.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Answer {
+        self.post("/auth/signin", &json!({"email": email, "password": password})).await
     }
 
     /// Submits an intent and gives the id of its workflow.
@@ -191,6 +220,14 @@ pub struct Mail {
     pub message_id: String,
     /// The plain text of it.
     pub text: String,
+}
+
+impl Mail {
+    /// The token in its link.
+    pub fn token(&self) -> String {
+        let (_, rest) = self.text.split_once("token=").unwrap_or_else(|| panic!("no token in {}", self.text));
+        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
+    }
 }
 
 /// Where mails arrive.

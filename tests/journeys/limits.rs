@@ -75,6 +75,28 @@ journey! {
         }
     }
 
+    async fn the_same_key_of_two_users_stays_with_each(site: Site with UNPACED) {
+        let (ada, eve) = (site.user("ada").await, site.user("eve").await);
+        let hello = json!({"intent": "Say hello"});
+        for n in 0..10 {
+            send(submission(&eve, &format!("spent-{n}"), &hello)).await.must(202);
+        }
+        // In whatever batches they come: ada's are accepted once, and none of eve's is.
+        for round in 0..5 {
+            let key = format!("same-{round}");
+            let sent = (0..12).map(|n| send(submission(if n % 3 == 0 { &ada } else { &eve }, &key, &hello)));
+            let answers = futures_util::future::join_all(sent).await;
+            for (n, answer) in answers.iter().enumerate() {
+                if n % 3 == 0 {
+                    assert_eq!((answer.must(202), &answer.text), (answers[0].must(202), &answers[0].text));
+                } else {
+                    answer.problem(403, "trial_credits_exhausted");
+                }
+            }
+        }
+        assert_eq!((submitted(&ada).await, submitted(&eve).await), (5, 10));
+    }
+
     async fn a_batch_is_accepted_whole_or_not_at_all(site: Site with UNPACED) {
         let ada = site.user("ada").await;
         let batch = |count: usize| json!({"intents": vec![json!({"intent": "Say hello"}); count]});
@@ -135,13 +157,15 @@ journey! {
             found.sort_unstable();
             assert_eq!(found, fields, "{problem}");
         };
-        invalid(json!({}), &["body"]).await;
+        invalid(json!({}), &["intent"]).await;
         invalid(json!({"intent": "x", "color": "red"}), &["color"]).await;
         invalid(json!({"intent": 7}), &["intent"]).await;
         invalid(json!({"intent": " "}), &["intent"]).await;
         invalid(json!({"intent": "x".repeat(4001)}), &["intent"]).await;
         invalid(json!({"intent": "x", "priority": "urgent"}), &["priority"]).await;
-        invalid(json!({"intent": "x", "run_at": "tomorrow"}), &["run_at"]).await;
+        for at in ["tomorrow", "-200000-01-01T00:00:00Z", "+10000-01-01T00:00:00Z"] {
+            invalid(json!({"intent": "x", "run_at": at}), &["run_at"]).await;
+        }
         let several = json!({"intent": "", "context": [], "max_cost": -1, "callback_url": "ftp://x"});
         invalid(several, &["callback_url", "context", "intent", "max_cost"]).await;
         let plan = json!([

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::harness::child::Autoos;
+use crate::harness::engines::Settings;
 use crate::harness::smtp::SmtpServer;
 use crate::harness::{postgres, redis};
 
@@ -39,21 +40,27 @@ macro_rules! journey {
 }
 
 mod accounts;
-mod client;
+mod admins;
+pub mod client;
+mod closing;
 mod first_intent;
+mod flood;
+pub mod here;
+mod keys;
 mod kill;
 mod limits;
 mod mails;
+mod mfa;
+mod passwords;
 mod scaled;
+mod sessions;
+mod weak_hashes;
 mod workflows;
 
 /// How long anything may take before the test fails; far more than it should, for slow machines.
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(40);
 const SECRET: &str = "a-secret-of-the-tests-0123456789abcdef";
-
-/// Names and values of settings.
-type Settings = &'static [(&'static str, &'static str)];
 
 /// Lets workflows call the stand-in on this machine.
 const PRIVATE: Settings = &[("HTTP_ALLOW_PRIVATE", "true")];
@@ -129,9 +136,7 @@ impl Site {
 
     /// The token that the verification mail carries.
     async fn verification_token(&self, name: &str) -> String {
-        let mail = self.mail(&address(name), "Confirm your address").await;
-        let (_, rest) = mail.text.split_once("token=").unwrap_or_else(|| panic!("no token in {}", mail.text));
-        rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
+        self.mail(&address(name), "Confirm your address").await.token()
     }
 
     /// Somebody who has signed up and verified the address, and may submit.
@@ -140,6 +145,17 @@ impl Site {
         let token = self.verification_token(name).await;
         self.client().post("/auth/verify-email", &json!({ "token": token })).await.must(200);
         self.client().with_tokens(&signed_up["tokens"])
+    }
+
+    /// An admin, made on the command line.
+    async fn admin(&self, name: &str) -> Client {
+        let email = address(name);
+        let (code, output) = self.command(&["admin", "create", "--email", &email]).await;
+        assert_eq!(code, Some(0), "{output}");
+        let (_, rest) = output.split_once("shown only now: ").unwrap_or_else(|| panic!("no password in {output}"));
+        let password = rest.lines().next().unwrap_or_default();
+        let nobody = self.client();
+        nobody.with_tokens(&nobody.sign_in(&email, password).await.must(200)["tokens"])
     }
 
     /// All mails so far.
@@ -176,16 +192,21 @@ impl Site {
 
     /// What `autoos doctor` says about this deployment: its exit code and its words.
     async fn doctor(&self) -> (Option<i32>, String) {
+        self.command(&["doctor"]).await
+    }
+
+    /// Runs a command on this deployment to its end: its exit code and its words.
+    async fn command(&self, args: &[&str]) -> (Option<i32>, String) {
         let data = self.api.data_dir().to_string_lossy().into_owned();
         let mut settings = borrow(&self.settings);
         settings.push(("DATA_DIR", data.as_str()));
-        let mut doctor = Autoos::spawn(&["doctor"], &settings);
-        (doctor.exit_code().await, doctor.output())
+        let mut command = Autoos::spawn(args, &settings);
+        (command.exit_code().await, command.output())
     }
 }
 
 /// The address of somebody.
-fn address(name: &str) -> String {
+pub fn address(name: &str) -> String {
     format!("{name}@example.com")
 }
 

@@ -44,6 +44,24 @@ async fn replicas_share_the_work_and_one_users_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_of_the_api_share_one_limit_of_intents() {
+    let site = Site::scaled(&redis::shared().url, &[]).await;
+    let mut second_api = Autoos::spawn(&["api"], &borrow(&site.settings));
+    second_api.ready().await;
+    let here = site.user("ada").await;
+    let there = here.at(second_api.base_url());
+    let intent = json!({"intent": "Say hello"});
+    for left in [8, 6, 4, 2, 0] {
+        here.post("/api/v1/intents", &intent).await.must(202);
+        let answer = there.post("/api/v1/intents", &intent).await;
+        answer.must(202);
+        assert_eq!(answer.header("ratelimit-remaining"), left.to_string());
+    }
+    here.post("/api/v1/intents", &intent).await.problem(429, "rate_limited");
+    there.post("/api/v1/intents", &intent).await.problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn intents_are_accepted_without_redis_and_run_when_it_is_back() {
     let mut redis = RedisServer::start();
     let site = Site::scaled(&redis.url(), &[PRIVATE]).await;

@@ -8,6 +8,7 @@ use shared::email::{Mail, TrialEnded};
 use shared::ids::{SessionId, UserId, WorkflowId};
 use shared::job::{Job, Lane};
 use shared::on;
+use shared::store::account_events::Origin;
 use shared::store::sessions::Session;
 use shared::store::{Tx, duties, idempotency, mails, outbox, sessions, users};
 use uuid::Uuid;
@@ -97,7 +98,7 @@ both_engines! {
         let (one, other) = tokio::join!(tick_once(&app.services, "one"), tick_once(&app.services, "other"));
         let mut ran = [ok(one), ok(other)].concat();
         ran.sort_by_key(|ran| ran.duty);
-        assert_eq!(names(&ran), ["prune", "requeue", "trial_warnings"]);
+        assert_eq!(names(&ran), ["prune", "requeue", "rotate_signing_keys", "trial_warnings"]);
         assert_eq!(app.mails("trial_ending").await, [("ada@example.com".to_owned(), warning(7))]);
     }
 }
@@ -119,7 +120,7 @@ both_engines! {
 
 both_engines! {
     async fn a_new_duty_is_done_at_once_and_then_by_the_timetable(app: App) {
-        assert_eq!(names(&tick(&app).await), ["trial_warnings", "requeue", "prune"]);
+        assert_eq!(names(&tick(&app).await), ["trial_warnings", "requeue", "rotate_signing_keys", "prune"]);
         assert!(tick(&app).await.is_empty());
         app.clock.advance(TimeDelta::minutes(1));
         assert_eq!(names(&tick(&app).await), ["requeue"]);
@@ -135,7 +136,7 @@ both_engines! {
         tick(&app).await;
         app.clock.advance(TimeDelta::days(7) + TimeDelta::minutes(20));
         let ran = tick(&app).await;
-        assert_eq!(names(&ran), ["trial_warnings", "requeue", "prune"]);
+        assert_eq!(names(&ran), ["trial_warnings", "requeue", "rotate_signing_keys", "prune"]);
         assert_eq!(ran[0].tick.to_rfc3339(), "2026-02-12T09:00:00+00:00");
         assert!(tick(&app).await.is_empty());
         assert_eq!(warnings(&app).await, [warning(3)]);
@@ -198,7 +199,7 @@ impl Leftovers {
         let wanted = idempotency::Wanted { user, key: name, fingerprint: "fingerprint" };
         assert_eq!(ok(idempotency::take(&mut tx, "route", &[wanted], (days(1), days(2))).await).len(), 1);
         ok(users::insert_token(&mut tx, user, ("verify_email", name), days(8), days(7)).await);
-        ok(sessions::insert(&mut tx, &session, None, None).await);
+        ok(sessions::insert(&mut tx, &session, &Origin::default(), None).await);
         put_sent_mail(&mut tx, user, name, days(90)).await;
         ok(tx.commit().await);
         Self { name, session: session.id }
@@ -238,6 +239,6 @@ both_engines! {
     async fn a_duty_that_does_not_exist_is_refused_with_those_that_do(app: App) {
         let error = once(&app.services, "laundry", app.clock.now()).await;
         let Err(DutyError::Unknown { known, .. }) = error else { panic!("{error:?}") };
-        assert_eq!(known, "trial_warnings, requeue, prune");
+        assert_eq!(known, "trial_warnings, requeue, rotate_signing_keys, prune");
     }
 }

@@ -93,6 +93,20 @@ both_engines! {
         assert_eq!((before.as_str(), after.as_str()), ("Ada Lovelace", "Ada King"));
     }
 
+    async fn a_snapshot_sees_one_moment(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let name = async |tx: &mut Tx| users::by_id(tx, ada).await.expect("a row").expect("an account").full_name;
+        let mut snapshot = app.services.db.snapshot().await.expect("a snapshot");
+        assert_eq!(name(&mut snapshot).await, "Ada Lovelace");
+        let mut tx = begin(&app).await;
+        let change = users::ProfileChange { full_name: Some("Ada King".into()), ..users::ProfileChange::default() };
+        assert!(users::update_profile(&mut tx, ada, &change).await.expect("a change"));
+        tx.commit().await.expect("a commit");
+        assert_eq!(name(&mut snapshot).await, "Ada Lovelace");
+        drop(snapshot);
+        assert_eq!(name(&mut app.services.db.snapshot().await.expect("a snapshot")).await, "Ada King");
+    }
+
     async fn migrations_are_applied_once_and_none_is_missing_then(app: App) {
         let db = &app.services.db;
         assert_eq!(db.missing_migrations().await.expect("a count"), 0);

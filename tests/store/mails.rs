@@ -5,7 +5,7 @@ use shared::email::{Mail, TrialEnded};
 use shared::ids::UserId;
 use shared::job::{Job, Lane};
 use shared::on;
-use shared::store::{Tx, mails, outbox, pruning};
+use shared::store::{Tx, accounts, mails, outbox, pruning};
 use uuid::Uuid;
 
 use super::begin;
@@ -73,6 +73,31 @@ both_engines! {
             assert_eq!(row, (status.to_owned(), error.map(str::to_owned), 1, "{}".to_owned()));
             assert!(!mails::put(&mut tx, (ada, "a@example.com"), &mail(now), status, now).await.expect("no mail"));
         }
+    }
+
+    async fn the_last_mail_to_a_closed_account_leaves_no_address(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        for user in [ada, eve] {
+            for status in ["sent", "bounced"] {
+                let id = decide(&mut tx, user, status, now).await;
+                mails::retry(&mut tx, id, "<ada@example.com> is busy", now).await.expect("a change");
+                if user == ada {
+                    accounts::anonymise(&mut tx, ada, now).await.expect("a change");
+                }
+                // It is still sent where it was decided on.
+                let pending = mails::pending(&mut tx, id).await.expect("a row").expect("a mail");
+                assert_eq!(pending.address, "ada@example.com");
+                mails::finish(&mut tx, id, status, Some("<ada@example.com> is gone"), now).await.expect("a change");
+            }
+        }
+        let rows: Vec<(String, Option<String>)> = on!(tx, |c| {
+            let sql = "select address, last_error from mails order by case when user_id = $1 then 0 else 1 end";
+            sqlx::query_as(sql).bind(ada).fetch_all(&mut *c).await.expect("mails")
+        });
+        let kept = ("ada@example.com".to_owned(), Some("<ada@example.com> is gone".to_owned()));
+        assert_eq!(rows, [(String::new(), None), (String::new(), None), kept.clone(), kept]);
     }
 
     async fn delivered_mails_are_pruned_by_age_and_waiting_ones_are_kept(app: App) {

@@ -97,6 +97,28 @@ both_engines! {
         assert_eq!(take(&mut tx, now, 1_000).await, jobs[MANY - 1..]);
     }
 
+    async fn of_many_who_end_a_job_at_once_one_did_it(app: App) {
+        let (now, jobs) = (app.clock.now(), jobs(&app, 2));
+        put(&app, &[(jobs[0].clone(), now), (jobs[1].clone(), now)]).await;
+        let mut enders = JoinSet::new();
+        for _ in 0..10 {
+            let (db, job) = (app.services.db.clone(), jobs[0].clone());
+            enders.spawn(async move {
+                let mut tx = db.begin().await.expect("a transaction");
+                let mine = outbox::end(&mut tx, &job).await.expect("an answer");
+                tx.commit().await.expect("a commit");
+                mine
+            });
+        }
+        assert_eq!(enders.join_all().await.into_iter().filter(|mine| *mine).count(), 1);
+        assert_eq!(take_committed(&app.services.db, now, 10).await, jobs[1..]);
+        // Whoever ends a job and fails at something else has not ended it.
+        let mut failing = begin(&app).await;
+        assert!(outbox::end(&mut failing, &jobs[1]).await.expect("an answer"));
+        drop(failing);
+        assert!(outbox::end(&mut begin(&app).await, &jobs[1]).await.expect("an answer"));
+    }
+
     async fn those_who_take_at_once_share_the_rows(app: App) {
         let (now, jobs) = (app.clock.now(), jobs(&app, MANY));
         put(&app, &jobs.iter().map(|job| (job.clone(), now)).collect::<Vec<_>>()).await;

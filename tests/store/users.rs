@@ -5,9 +5,11 @@ use shared::domain::tier::Tier;
 use shared::ids::{SessionId, UserId};
 use shared::on;
 use shared::store::Tx;
+use shared::store::account_events::Origin;
 use shared::store::credits::{self, Subscription};
 use shared::store::sessions::{self, Session};
 use shared::store::users::{self, ProfileChange, SignedIn, User};
+use tokio::task::JoinSet;
 
 use super::{MANY, begin};
 use crate::harness::engines::{App, both_engines};
@@ -32,7 +34,7 @@ async fn session(app: &App, tx: &mut Tx, user_id: UserId) -> SessionId {
     let expires_at = now + TimeDelta::days(1);
     let session =
         Session { id: SessionId::new(now), user_id, counter: 0, rotated_at: now, expires_at, revoked_at: None };
-    sessions::insert(tx, &session, None, None).await.expect("a session");
+    sessions::insert(tx, &session, &Origin::default(), None).await.expect("a session");
     session.id
 }
 
@@ -80,6 +82,7 @@ both_engines! {
             organization: Some("Engines".to_owned()),
             mail_on_finish: Some(!before.mail_on_finish),
             mail_on_failure: Some(!before.mail_on_failure),
+            mail_on_signin: Some(!before.mail_on_signin),
         };
         assert!(users::update_profile(&mut tx, ada, &change).await.expect("a change"));
         let after = User {
@@ -88,6 +91,7 @@ both_engines! {
             organization: Some("Engines".to_owned()),
             mail_on_finish: !before.mail_on_finish,
             mail_on_failure: !before.mail_on_failure,
+            mail_on_signin: !before.mail_on_signin,
             ..before
         };
         assert_eq!(format!("{:?}", read(&mut tx, ada).await), format!("{after:?}"));
@@ -108,18 +112,18 @@ both_engines! {
         let mut tx = begin(&app).await;
         let session = session(&app, &mut tx, ada).await;
         let found = signed_in(&mut tx, session, now).await.expect("an account");
-        assert_eq!((found.user.id, found.user.email.as_str()), (ada, "ada@example.com"));
-        assert_eq!((found.tier, found.subscription_status, found.current_period_end), (None, None, None));
+        assert_eq!((found.account.user.id, found.account.user.email.as_str()), (ada, "ada@example.com"));
+        assert_eq!((found.account.tier, found.account.subscription_status, found.account.current_period_end), (None, None, None));
         let status = "active".to_owned();
         let subscription = Subscription { tier: Tier::Student, status, current_period_end: now, workflows_used: 0 };
         credits::put_subscription(&mut tx, ada, &subscription, now).await.expect("a subscription");
         let found = signed_in(&mut tx, session, now).await.expect("an account");
-        let paid = (found.tier, found.subscription_status.as_deref(), found.current_period_end);
+        let paid = (found.account.tier, found.account.subscription_status.as_deref(), found.account.current_period_end);
         assert_eq!(paid, (Some(Tier::Student), Some("active"), Some(now)));
         let unknown = SessionId::new(now);
         let many: Vec<_> = std::iter::repeat_n(unknown, MANY - 1).chain([session]).collect();
         let found = users::signed_in(&mut tx, &many, now).await.expect("rows");
-        assert_eq!(found.iter().map(|one| (one.session_id, one.user.id)).collect::<Vec<_>>(), [(session, ada)]);
+        assert_eq!(found.iter().map(|one| (one.session_id, one.account.user.id)).collect::<Vec<_>>(), [(session, ada)]);
     }
 
     async fn a_session_that_is_over_or_of_a_disabled_account_leads_nowhere(app: App) {
@@ -139,22 +143,6 @@ both_engines! {
         assert!(signed_in(&mut tx, good, last).await.is_some());
     }
 
-    async fn the_last_enabled_admin_stays_one(app: App) {
-        let ada = app.verified_user("ada@example.com").await;
-        let eve = app.verified_user("eve@example.com").await;
-        let mut tx = begin(&app).await;
-        assert!(users::set_role(&mut tx, ada, "admin").await.expect("a change"));
-        assert!(!users::set_role(&mut tx, ada, "student").await.expect("no change"));
-        assert!(users::set_role(&mut tx, eve, "admin").await.expect("a change"));
-        assert!(users::set_role(&mut tx, ada, "student").await.expect("a change"));
-        assert_eq!(read(&mut tx, ada).await.role, "student");
-        users::set_role(&mut tx, ada, "admin").await.expect("a change");
-        disable(&mut tx, ada).await;
-        assert!(!users::set_role(&mut tx, eve, "student").await.expect("no change"), "the other one is disabled");
-        let nobody = UserId::new(app.clock.now());
-        assert!(!users::set_role(&mut tx, nobody, "admin").await.expect("no change"));
-    }
-
     async fn a_token_is_spent_once_for_its_purpose_and_in_time(app: App) {
         let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
         let end = now + TimeDelta::hours(1);
@@ -171,6 +159,90 @@ both_engines! {
         assert_eq!(spend("verify_email", "one", now).await, None);
         assert_eq!(spend("verify_email", "other", end).await, None);
         assert_eq!(spend("verify_email", "other", end - TimeDelta::microseconds(1)).await, Some(ada));
+    }
+
+    async fn a_token_tells_whose_it_is_as_long_as_it_could_be_spent(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let end = now + TimeDelta::hours(1);
+        let mut tx = begin(&app).await;
+        for (user, hash) in [(ada, "hers"), (ada, "spent"), (eve, "shut")] {
+            users::insert_token(&mut tx, user, ("reset_password", hash), now, end).await.expect("a token");
+        }
+        users::spend_token(&mut tx, ("reset_password", "spent"), now).await.expect("a row");
+        disable(&mut tx, eve).await;
+        let mut owner = async |purpose, hash, at| {
+            let owner = users::token_owner(&mut tx, (purpose, hash), at).await.expect("a row");
+            owner.map(|user| user.id)
+        };
+        let last = end - TimeDelta::microseconds(1);
+        for (purpose, hash, at, expected) in [
+            ("reset_password", "hers", now, Some(ada)),
+            ("reset_password", "hers", last, Some(ada)),
+            ("reset_password", "hers", end, None),
+            ("verify_email", "hers", now, None),
+            ("reset_password", "none", now, None),
+            ("reset_password", "spent", now, None),
+            ("reset_password", "shut", now, None),
+        ] {
+            assert_eq!(owner(purpose, hash, at).await, expected, "{purpose}, {hash}, {at}");
+        }
+        // Asking has not spent it.
+        assert_eq!(users::spend_token(&mut tx, ("reset_password", "hers"), now).await.expect("a row"), Some(ada));
+    }
+
+    async fn all_tokens_of_a_user_for_one_purpose_are_spent_together(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let end = now + TimeDelta::hours(1);
+        let mut tx = begin(&app).await;
+        let tokens = [
+            (ada, "reset_password", "one", None),
+            (ada, "reset_password", "two", None),
+            (ada, "verify_email", "three", Some(ada)),
+            (eve, "reset_password", "four", Some(eve)),
+        ];
+        for (user, purpose, hash, _) in tokens {
+            users::insert_token(&mut tx, user, (purpose, hash), now, end).await.expect("a token");
+        }
+        users::spend_tokens(&mut tx, ada, "reset_password", now).await.expect("a change");
+        users::spend_tokens(&mut tx, ada, "reset_password", now).await.expect("no change");
+        for (_, purpose, hash, left) in tokens {
+            assert_eq!(users::spend_token(&mut tx, (purpose, hash), now).await.expect("a row"), left, "{hash}");
+        }
+    }
+
+    async fn an_account_gets_another_password_alone(app: App) {
+        let (ada, eve) = (app.verified_user("ada@example.com").await, app.verified_user("eve@example.com").await);
+        let mut tx = begin(&app).await;
+        let (before, hers) = (read(&mut tx, ada).await, read(&mut tx, eve).await);
+        users::set_password(&mut tx, ada, "another hash").await.expect("a change");
+        let after = User { password_hash: "another hash".to_owned(), ..before };
+        assert_eq!(format!("{:?}", read(&mut tx, ada).await), format!("{after:?}"));
+        assert_eq!(format!("{:?}", read(&mut tx, eve).await), format!("{hers:?}"));
+    }
+
+    async fn whoever_locks_an_account_sees_what_others_did_and_nobody_is_overwritten(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut tx = begin(&app).await;
+        let seen = read(&mut tx, ada).await;
+        let locked = users::lock(&mut tx, ada).await.expect("a row").expect("an account");
+        assert_eq!(format!("{locked:?}"), format!("{seen:?}"));
+        assert!(users::lock(&mut tx, UserId::new(app.clock.now())).await.expect("no row").is_none());
+        users::set_password(&mut tx, ada, "").await.expect("a change");
+        tx.commit().await.expect("a commit");
+        let mut writers = JoinSet::new();
+        for _ in 0..20 {
+            let db = app.services.db.clone();
+            writers.spawn(async move {
+                let mut tx = db.begin().await.expect("a transaction");
+                let user = users::lock(&mut tx, ada).await.expect("a row").expect("an account");
+                users::set_password(&mut tx, ada, &format!("{}x", user.password_hash)).await.expect("a change");
+                tx.commit().await.expect("a commit");
+            });
+        }
+        writers.join_all().await;
+        assert_eq!(read(&mut begin(&app).await, ada).await.password_hash, "x".repeat(20));
     }
 
     async fn tokens_are_pruned_when_they_are_over(app: App) {

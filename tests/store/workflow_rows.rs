@@ -1,5 +1,7 @@
 //! Workflows as rows: what is saved is loaded again, and nothing is saved over somebody else's change.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use serde_json::json;
 use shared::domain::status::{StepStatus, WorkflowStatus};
@@ -7,6 +9,7 @@ use shared::domain::workflow::{Attempt, Changes, Command, Workflow};
 use shared::engine::{self, Order};
 use shared::ids::WorkflowId;
 use shared::store::{StoreError, Tx, outbox, workflow_rows, workflows};
+use tokio::task::JoinSet;
 
 use super::{MANY, accept, begin, claim, intent, order, parallel, planned};
 use crate::harness::engines::{App, both_engines};
@@ -122,7 +125,7 @@ both_engines! {
         let mut tx = begin(&app).await;
         let changed = after(&app, stale, claim_of("s000"));
         let saved = workflow_rows::save(&mut tx, &[changed]).await;
-        assert!(matches!(saved, Err(StoreError::Conflict("step"))), "{saved:?}");
+        assert!(matches!(saved, Err(StoreError::Conflict("workflow"))), "{saved:?}");
         drop(tx);
         let kept = load(&mut begin(&app).await, id).await;
         assert!(kept.steps.iter().any(|step| step.id == "s000" && step.attempt == 1), "{kept:?}");
@@ -152,5 +155,27 @@ both_engines! {
         entry.seq = 2;
         workflow_rows::insert_audit(&mut tx, &[(id, &entry)]).await.expect("another number");
         assert!(workflow_rows::insert_audit(&mut tx, &[(id, &entry)]).await.is_err());
+    }
+
+    async fn orders_given_at_once_come_to_what_they_come_to_in_turn(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 12).await;
+        let all_twice = async |commands: Vec<Command>| {
+            let mut given = JoinSet::new();
+            for command in commands.iter().chain(&commands).cloned() {
+                let services = app.services.clone();
+                given.spawn(async move { services.order(id, command, "engine".to_owned()).await.expect("a store") });
+            }
+            given.join_all().await.into_iter().flatten().collect::<Vec<_>>()
+        };
+        let claims = (0..12).map(|n| Command::Claim { step: format!("s{n:03}") }).collect();
+        let claimed: Vec<_> = all_twice(claims).await.into_iter().flatten().map(|claim| claim.at).collect();
+        assert_eq!(claimed.iter().map(|at| &at.step).collect::<BTreeSet<_>>().len(), 12);
+        assert_eq!(claimed.len(), 12, "a step was claimed twice");
+        let ends = claimed.into_iter().map(|at| Command::Complete { at, output: json!({}) }).collect();
+        assert_eq!(all_twice(ends).await.len(), 12, "a result was recorded twice or not at all");
+        let (view, steps) = app.view(id).await;
+        assert_eq!((view.status, steps.len()), (WorkflowStatus::Completed, 12));
+        app.check_invariants().await;
     }
 }

@@ -1,3 +1,4 @@
-//! The worker side, against real queues.
+//! The worker side: its jobs when they are repeated or cut off, and its queues when they fail.
 
+mod account_jobs;
 mod queue_faults;

@@ -6,7 +6,7 @@ use shared::batcher::{Batcher, Together};
 use shared::domain::workflow::{Claim, Refusal};
 use shared::engine::{self, Order, Outcome};
 use shared::services::Services;
-use shared::store::{Db, StoreError, StoreResult};
+use shared::store::{Db, StoreResult};
 
 /// The most commands of one transaction.
 const BATCH: usize = 64;
@@ -26,7 +26,7 @@ struct Recording(Services);
 impl Together for Recording {
     type Item = Order;
     type Answer = Outcome;
-    type Error = StoreError;
+    const NEEDS_CALLER: bool = false;
 
     async fn run(&self, orders: &[Order]) -> StoreResult<Vec<Outcome>> {
         let Self(services) = self;

@@ -1,24 +1,36 @@
-//! Accounts: signing up and in, refreshing, verifying, the profile.
+//! Accounts: signing up and in, refreshing, verifying, the profile, the second factor.
 
+pub mod ask_for_link;
+pub mod audit;
+pub mod change_password;
+mod close;
 pub mod me;
-pub mod password_rules;
+pub mod mfa;
 pub mod refresh;
+pub mod reset_password;
+pub mod sessions;
 pub mod signin;
 pub mod signout;
+pub mod signout_all;
 pub mod signup;
+pub mod throttle;
+pub mod users;
 pub mod verify_email;
 
-use axum::http::HeaderMap;
-use axum::http::header::USER_AGENT;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use shared::domain::tier::Tier;
 use shared::ids::{SessionId, UserId};
-use shared::store::sessions::{self, Session};
+use shared::password_rules;
+use shared::store::sessions::Session;
 use shared::store::users::User;
 use shared::store::{StoreResult, Tx};
 use shared::tokens::{ACCESS_SECONDS, Grant, Pair, SESSION_DAYS};
 use utoipa::ToSchema;
+
+use crate::App;
+use crate::error::{ApiError, ApiResult, Code};
+use crate::extract::{Client, CurrentUser};
 
 /// A pair of tokens.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,8 +110,22 @@ impl UserBody {
     }
 }
 
+/// Refuses unless `password` is that of the user: for what a stolen access token alone must not do.
+async fn confirm_password(app: &App, current: &CurrentUser, password: String) -> ApiResult<()> {
+    let services = &app.services;
+    let tries = throttle::confirmation(services, current.user.id, services.clock.now()).await?;
+    let password = password_rules::claimed(password);
+    let checked = services.passwords.verify(password, Some(current.user.password_hash.clone())).await;
+    let (tries, right) = tries.unless_failed(checked).await?;
+    if right {
+        tries.forgive().await;
+        return Ok(());
+    }
+    Err(ApiError::new(Code::InvalidCredentials, "The password is wrong."))
+}
+
 /// Starts a session for a user.
-async fn open_session(tx: &mut Tx, user: &User, headers: &HeaderMap, now: DateTime<Utc>) -> StoreResult<Grant> {
+async fn open_session(tx: &mut Tx, user: &User, client: &Client, now: DateTime<Utc>) -> StoreResult<Grant> {
     let session = Session {
         id: SessionId::new(now),
         user_id: user.id,
@@ -108,9 +134,7 @@ async fn open_session(tx: &mut Tx, user: &User, headers: &HeaderMap, now: DateTi
         expires_at: now + TimeDelta::days(SESSION_DAYS),
         revoked_at: None,
     };
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let agent = agent.map(|agent| agent.chars().take(200).collect::<String>());
-    sessions::insert(tx, &session, None, agent.as_deref()).await?;
+    shared::store::sessions::insert(tx, &session, &client.origin(), Some(&client.network)).await?;
     Ok(grant(&session, &user.role))
 }
 

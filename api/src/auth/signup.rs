@@ -2,65 +2,72 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use chrono::TimeDelta;
+use axum::http::StatusCode;
 use serde::Deserialize;
+use shared::account_links;
 use shared::domain::plan::FieldError;
 use shared::domain::tier::Tier;
-use shared::email::{Mail, VerifyEmail};
 use shared::ids::UserId;
+use shared::job::LinkPurpose;
+use shared::store::account_events::{self, Event, EventKind};
 use shared::store::users::{self, User};
-use shared::store::{StoreResult, Tx, mails};
-use shared::tokens;
 use utoipa::ToSchema;
 
-use super::{SignedIn, UserBody, is_line, is_username, open_session, password_rules};
+use super::{SignedIn, UserBody, is_line, is_username, open_session};
 use crate::App;
-use crate::error::{ApiError, ApiResult, Code, Problem};
-use crate::extract::Body;
-
-/// Hours that a verification link is good.
-const LINK_HOURS: i64 = 24;
+use crate::error::{ApiError, ApiResult, Code};
+use crate::extract::{Body, Client};
 
 /// A new account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignupRequest {
     /// The person's address.
-    #[schema(example = "ada@example.com")]
+    #[serde(default)]
+    #[schema(required = true, example = "ada@example.com", format = "email", max_length = 254)]
     email: String,
     /// 3 to 32 letters, digits, dots, hyphens and underscores.
-    #[schema(example = "ada")]
+    #[serde(default)]
+    #[schema(required = true, example = "ada", pattern = "^[A-Za-z0-9._-]{3,32}$")]
     username: String,
     /// 12 to 256 characters with upper and lower case, a digit and a symbol, not guessable.
-    #[schema(example = "Correct-Horse7-Battery")]
+    #[serde(default)]
+    #[schema(required = true, example = "Correct-Horse7-Battery", min_length = 12, max_length = 256)]
     password: String,
     /// The person's name.
-    #[schema(example = "Ada Lovelace")]
+    #[serde(default)]
+    #[schema(required = true, example = "Ada Lovelace", min_length = 1, max_length = 200)]
     full_name: String,
     /// `student`, `employee` or `professional`.
-    #[schema(example = "professional")]
+    #[serde(default)]
+    #[schema(required = true, example = "professional", pattern = "^(student|employee|professional)$")]
     role: String,
     /// The person's organisation.
+    #[schema(max_length = 200)]
     organization: Option<String>,
     /// A student's number.
+    #[schema(max_length = 200)]
     student_id: Option<String>,
     /// An employee's number.
+    #[schema(max_length = 200)]
     employee_id: Option<String>,
 }
 
 /// Makes an account and mails a link that verifies its address.
 #[utoipa::path(post, path = "/auth/signup", tag = "Accounts", request_body = SignupRequest, responses(
     (status = 201, description = "Signed up and in", body = SignedIn),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The address or the user name is in use"),
 ))]
 pub async fn signup(
     State(app): State<App>,
-    headers: HeaderMap,
+    client: Client,
     Body { value: request, .. }: Body<SignupRequest>,
 ) -> ApiResult<(StatusCode, Json<SignedIn>)> {
     let services = &app.services;
-    let faults = request.faults();
+    services.passwords.ensure_room()?;
+    let mut faults = request.faults();
+    let about = [request.email.clone(), request.username.clone(), request.full_name.clone()];
+    faults.extend(services.passwords.faults("password", request.password.clone(), about).await?);
     if !faults.is_empty() {
         return Err(ApiError::invalid(faults));
     }
@@ -71,24 +78,15 @@ pub async fn signup(
     if !users::insert(&mut tx, &user).await? {
         return Err(ApiError::new(Code::AlreadyExists, "This e-mail address or user name is already in use."));
     }
-    send_verification(&mut tx, &app, &user, now).await?;
-    let grant = open_session(&mut tx, &user, &headers, now).await?;
+    account_links::send(&mut tx, &services.config, (&user, LinkPurpose::VerifyEmail), now).await?;
+    let grant = open_session(&mut tx, &user, &client, now).await?;
+    let event = Event::new(EventKind::SignedUp, user.actor(), user.id, now);
+    let event = Event { session: Some(grant.session), origin: client.origin(), ..event };
+    account_events::record(&mut tx, &event).await?;
     tx.commit().await?;
     services.queue.wake().await;
     let tokens = services.tokens.pair(&grant)?.into();
     Ok((StatusCode::CREATED, Json(SignedIn { tokens, user: UserBody::new(user, Tier::FreeTrial) })))
-}
-
-/// Makes a verification token and decides on the mail that carries it.
-async fn send_verification(tx: &mut Tx, app: &App, user: &User, now: chrono::DateTime<chrono::Utc>) -> StoreResult<()> {
-    let (token, hash) = tokens::random()
-        .map_err(|error| shared::store::StoreError::Group(format!("no randomness from the system: {error}")))?;
-    let expires_at = now + TimeDelta::hours(LINK_HOURS);
-    users::insert_token(tx, user.id, ("verify_email", &hash), now, expires_at).await?;
-    let link = app.services.config.link(&format!("/auth/verify-email?token={token}"));
-    let mail = Mail::VerifyEmail(VerifyEmail { name: user.full_name.clone(), link, expires_at });
-    mails::put(tx, (user.id, &user.email), &mail, &hash, now).await?;
-    Ok(())
 }
 
 impl SignupRequest {
@@ -119,7 +117,6 @@ impl SignupRequest {
                 "must be one line of at most 200 characters",
             );
         }
-        faults.extend(password_rules::check(&self.password, &[email, username, name]));
         faults
     }
 
@@ -139,7 +136,9 @@ impl SignupRequest {
             disabled: false,
             mail_on_finish: false,
             mail_on_failure: true,
+            mail_on_signin: true,
             created_at: now,
+            deleted_at: None,
         }
     }
 }

@@ -1,13 +1,19 @@
-//! A JSON body: 400 if it is not JSON, 413 if it is too large, 422 with the field if it does not fit.
+//! A JSON body: 400 if it is not JSON, 408 if it does not arrive in time, 413 if it is too large, 422 with the field if
+//! it does not fit.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::header;
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use shared::domain::plan::FieldError;
+use tokio::time::timeout;
 
 use crate::App;
 use crate::error::{ApiError, Code};
+use crate::layers::BODY_LIMIT;
+
+/// How much of a body that is too large is taken, in bytes.
+const TAKEN_LIMIT: usize = 8 * 1024 * 1024;
 
 /// The body, read as `T`, and a fingerprint of its bytes.
 pub struct Body<T> {
@@ -21,21 +27,43 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        let kind = request.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+        let is_json = |kind: &str| {
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        };
+        // Who says nothing means JSON. Browsers send nothing of their own accord that would be let in.
+        if !kind.is_none_or(is_json) {
             return Err(ApiError::new(
                 Code::UnsupportedMediaType,
                 "Send the body with Content-Type: application/json.",
             ));
         }
-        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(Code::BodyTooLarge, "A body may have at most 256 KiB."),
-            _ => ApiError::new(Code::BadRequest, "The body did not arrive whole."),
-        })?;
+        let late = |_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time; try again.");
+        let bytes = timeout(app.bounds.body, read(request.into_body())).await.map_err(late)??;
         let value = parse(&bytes)?;
         let fingerprint = shared::tokens::sha256_hex(&bytes);
         Ok(Self { value, fingerprint })
     }
+}
+
+/// The whole body. One that is too large is taken nevertheless, up to a bound, and thrown away: a client that is still
+/// sending when the connection is closed may never see the answer.
+async fn read(body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
+    let mut pieces = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ApiError::new(Code::BadRequest, "The body did not arrive whole."))?;
+        length += piece.len();
+        if length <= BODY_LIMIT {
+            bytes.extend_from_slice(&piece);
+        } else if length > TAKEN_LIMIT {
+            break;
+        }
+    }
+    if length > BODY_LIMIT {
+        return Err(ApiError::new(Code::BodyTooLarge, "A body may have at most 256 KiB."));
+    }
+    Ok(bytes)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -49,10 +77,16 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         if !inner.is_data() {
             return malformed(&inner);
         }
-        let field = if path == "." { "body".to_owned() } else { path };
         let message = inner.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
-        ApiError::invalid(vec![FieldError::new(field, message)])
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+        let fault = match (missing, path.as_str()) {
+            (Some(field), ".") => FieldError::new(field, "is required"),
+            (Some(field), path) => FieldError::new(format!("{path}.{field}"), "is required"),
+            (None, ".") => FieldError::new("body", message),
+            (None, path) => FieldError::new(path, message),
+        };
+        ApiError::invalid(vec![fault])
     })?;
     json.end().map_err(|error| malformed(&error))?;
     // Databases and mails cannot hold NUL, and nobody means it.

@@ -1,13 +1,19 @@
 //! What a handler may rely on, as types: who asks, what they may, and a body that has been read.
 
 mod body;
+mod client;
+mod id;
 mod page;
 mod session;
+mod token;
 mod user;
 mod workflow;
 
 pub use body::Body;
+pub use client::Client;
+pub use id::PathId;
 pub use page::{Page, PageQuery, Paged};
 pub use session::{Sessions, sessions};
-pub use user::{CurrentUser, Submitter, admit};
+pub use token::claims;
+pub use user::{Admin, CurrentUser, Submitter, admit};
 pub use workflow::{OwnWorkflow, ReadableWorkflow};

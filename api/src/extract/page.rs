@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::App;
 use crate::error::{ApiError, Code};
@@ -65,6 +66,11 @@ impl Page {
     /// What is said of a cursor that is none of ours.
     pub fn bad_cursor() -> ApiError {
         ApiError::new(Code::InvalidCursor, "The cursor is not one that we gave; start without one.")
+    }
+
+    /// The last item of the page before, for lists whose keys are ids.
+    pub fn after_id(&self) -> Result<Option<Uuid>, ApiError> {
+        self.after.as_ref().map(|id| Uuid::try_parse(id).map_err(|_| Self::bad_cursor())).transpose()
     }
 
     /// How many rows to read: one more than the page, to know whether there is another page.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use shared::batcher::{Batcher, Together};
 use shared::ids::SessionId;
 use shared::services::Services;
+use shared::store::StoreResult;
 use shared::store::users::{self, SignedIn};
-use shared::store::{StoreError, StoreResult};
 
 /// The most sessions of one statement.
 const BATCH: usize = 64;
@@ -19,7 +19,7 @@ pub struct Sessions(Services);
 impl Together for Sessions {
     type Item = SessionId;
     type Answer = Option<SignedIn>;
-    type Error = StoreError;
+    const NEEDS_CALLER: bool = true;
 
     async fn run(&self, sessions: &[SessionId]) -> StoreResult<Vec<Option<SignedIn>>> {
         let Self(services) = self;

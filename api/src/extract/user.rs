@@ -3,33 +3,37 @@
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use shared::domain::tier::{Limits, Tier};
-use shared::store::credits;
-use shared::store::users::{SignedIn, User};
+use shared::ids::SessionId;
+use shared::limiter::Standing;
+use shared::store::account_events::{Event, EventKind};
+use shared::store::users::User;
 use shared::tokens::Kind;
 
+use super::{Client, claims};
 use crate::App;
 use crate::error::{ApiError, Code};
 use crate::layers::RateNote;
-use crate::limits::{Class, Standing};
+use crate::limits::Class;
 
 /// A signed-in user whose session still runs, within the rate limit of requests.
 pub struct CurrentUser {
+    /// The session.
+    pub session: SessionId,
     /// The account.
     pub user: User,
     /// What the account is entitled to.
     pub tier: Tier,
 }
 
+/// A signed-in admin, within the rate limit of requests.
+pub struct Admin(pub CurrentUser);
+
 /// A signed-in user with a verified address, within the rate limit of intents.
 pub struct Submitter(pub CurrentUser);
 
 impl CurrentUser {
-    /// Whether this is an admin.
-    pub fn is_admin(&self) -> bool {
-        self.user.role == "admin"
-    }
-
     /// 403 until the address is verified.
     pub fn require_verified(&self) -> Result<(), ApiError> {
         if self.user.email_verified {
@@ -38,15 +42,26 @@ impl CurrentUser {
         Err(ApiError::new(Code::EmailNotVerified, "Verify your e-mail address first; we have sent you a link."))
     }
 
-    /// What the audit trail calls this user.
-    pub fn actor(&self) -> String {
-        let kind = if self.is_admin() { "admin" } else { "user" };
-        format!("{kind}:{}", self.user.id)
+    /// Something that this user does to their own account.
+    pub fn event(&self, kind: EventKind, client: &Client, now: DateTime<Utc>) -> Event {
+        let event = Event::new(kind, self.user.actor(), self.user.id, now);
+        Event { session: Some(self.session), origin: client.origin(), ..event }
     }
 
     /// The limits of the user's tier.
     pub fn limits<'a>(&self, app: &'a App) -> &'a Limits {
         app.services.config.tiers.limits(self.tier)
+    }
+
+    /// Counts `count` against the user's rate limit of that class: all of them are let in, or none.
+    pub async fn count(&self, app: &App, class: Class, count: u32, now: DateTime<Utc>) -> Standing {
+        // Admins look at everybody's data; what they submit counts as anybody's.
+        let limits = match class {
+            Class::Requests if self.user.is_admin() => app.services.config.tiers.limits(Tier::Enterprise),
+            _ => self.limits(app),
+        };
+        let (key, windows) = (class.key(self.user.id), class.windows(limits));
+        app.services.limiter.admit(&key, &windows, count, now).await
     }
 }
 
@@ -55,9 +70,21 @@ impl FromRequestParts<App> for CurrentUser {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let current = authenticate(parts, app).await?;
-        let now = app.services.clock.now();
-        admit(parts.extensions.get(), app.limiter.admit(current.user.id, Class::Requests, current.limits(app), now))?;
+        let standing = current.count(app, Class::Requests, 1, app.services.clock.now()).await;
+        admit(parts.extensions.get(), standing)?;
         Ok(current)
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let current = CurrentUser::from_request_parts(parts, app).await?;
+        if current.user.is_admin() {
+            return Ok(Self(current));
+        }
+        Err(ApiError::new(Code::Forbidden, "Only admins may do this."))
     }
 }
 
@@ -67,8 +94,8 @@ impl FromRequestParts<App> for Submitter {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let current = authenticate(parts, app).await?;
         current.require_verified()?;
-        let now = app.services.clock.now();
-        admit(parts.extensions.get(), app.limiter.admit(current.user.id, Class::Intents, current.limits(app), now))?;
+        let standing = current.count(app, Class::Intents, 1, app.services.clock.now()).await;
+        admit(parts.extensions.get(), standing)?;
         Ok(Self(current))
     }
 }
@@ -81,14 +108,11 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<CurrentUser, ApiError>
         return Err(ApiError::unauthorized());
     }
     let now = services.clock.now();
-    let claims = services.tokens.read(token.trim(), Kind::Access, now)?;
+    let claims = claims(services, token.trim(), Kind::Access, now).await?;
     let found = app.sessions.ask(claims.sid).await.ok_or_else(ApiError::stopping)??;
-    let found = found.filter(|found| found.user.id == claims.sub).ok_or_else(ApiError::unauthorized)?;
-    let SignedIn { user, tier, subscription_status, current_period_end, .. } = found;
-    let subscription = subscription_status.zip(current_period_end);
-    let runs = subscription.is_some_and(|(status, end)| credits::runs(&status, end, now));
-    let tier = tier.filter(|_| runs).unwrap_or(Tier::FreeTrial);
-    Ok(CurrentUser { user, tier })
+    let found = found.filter(|found| found.account.user.id == claims.sub).ok_or_else(ApiError::unauthorized)?;
+    let tier = found.account.entitled(now);
+    Ok(CurrentUser { session: claims.sid, user: found.account.user, tier })
 }
 
 /// Notes the standing for the answer's headers; refuses if the window is full.

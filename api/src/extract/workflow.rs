@@ -1,12 +1,11 @@
 //! A workflow named in the path: 404 if there is none, 403 if it is somebody else's.
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use shared::ids::WorkflowId;
 use shared::store::workflows::{self, WorkflowView};
-use uuid::Uuid;
 
-use super::CurrentUser;
+use super::{CurrentUser, PathId};
 use crate::App;
 use crate::error::{ApiError, Code};
 
@@ -40,7 +39,7 @@ impl FromRequestParts<App> for ReadableWorkflow {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let current = CurrentUser::from_request_parts(parts, app).await?;
         let view = load(parts, app).await?;
-        if view.user_id != current.user.id && !current.is_admin() {
+        if view.user_id != current.user.id && !current.user.is_admin() {
             return Err(not_owner());
         }
         Ok(Self(view))
@@ -48,9 +47,7 @@ impl FromRequestParts<App> for ReadableWorkflow {
 }
 
 async fn load(parts: &mut Parts, app: &App) -> Result<WorkflowView, ApiError> {
-    let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| ApiError::not_found())?;
-    let id = params.iter().find(|(name, _)| *name == "id").map(|(_, value)| value);
-    let id = id.and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(ApiError::not_found)?;
+    let PathId(id) = PathId::from_request_parts(parts, app).await?;
     let mut reader = app.services.db.read().await?;
     workflows::view(&mut reader, WorkflowId(id)).await?.ok_or_else(ApiError::not_found)
 }

@@ -11,7 +11,7 @@ use shared::engine;
 use shared::ids::WorkflowId;
 use shared::services::Services;
 use shared::store::workflows::NewWorkflow;
-use shared::store::{Db, StoreError, StoreResult, Tx};
+use shared::store::{Db, StoreResult, Tx};
 use utoipa::ToSchema;
 
 use super::gate::{self, Payer};
@@ -64,7 +64,7 @@ impl Intent {
         let payer = Payer::of(current, app);
         Ok(Self {
             payer,
-            actor: current.actor(),
+            actor: current.user.actor(),
             new: request.into_new(payer.user, payer.charged, WorkflowId::new(at)),
             estimate: Estimate::of(&planned.plan, &app.services),
         })
@@ -115,7 +115,7 @@ pub struct Accepting(Services);
 impl Together for Accepting {
     type Item = Submission;
     type Answer = ApiResult<Answer>;
-    type Error = StoreError;
+    const NEEDS_CALLER: bool = true;
 
     async fn run(&self, submissions: &[Submission]) -> StoreResult<Vec<ApiResult<Answer>>> {
         let Self(services) = self;

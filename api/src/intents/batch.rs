@@ -12,7 +12,7 @@ use super::accept::{Accepted, Intent, accept};
 use super::replay::{Answer, Key, Turns};
 use super::request::IntentRequest;
 use crate::App;
-use crate::error::{ApiError, ApiResult, Problem};
+use crate::error::{ApiError, ApiResult};
 use crate::extract::{Body, Submitter};
 use crate::layers::RateNote;
 use crate::limits::Class;
@@ -34,10 +34,12 @@ pub struct BatchAccepted {
 
 /// Accepts several intents: all are charged and stored together, or none.
 #[utoipa::path(post, path = "/api/v1/intents/batch", tag = "Intents", security(("bearer" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 h",
+        min_length = 1, max_length = 255)),
     request_body = BatchRequest, responses(
     (status = 202, description = "Accepted", body = BatchAccepted),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 402, description = "The trial is over, or there is no subscription"),
+    (status = 403, description = "The address is not verified, or credits or workflows are used up"),
 ))]
 pub async fn batch(
     State(app): State<App>,
@@ -59,7 +61,7 @@ pub async fn batch(
         intents.push(Intent::check(intent, &format!("intents[{i}]."), (&app, &current), at)?);
     }
     // The request itself has counted as one.
-    let standing = app.limiter.admit_many(current.user.id, Class::Intents, (current.limits(&app), count - 1), now);
+    let standing = current.count(&app, Class::Intents, count as u32 - 1, now).await;
     crate::extract::admit(Some(&note), standing)?;
     let key = Key::of(&headers, current.user.id, "intents/batch", fingerprint)?;
     let keys = [&key];

@@ -7,15 +7,17 @@ use super::accept::{Accepted, Intent, Submission};
 use super::replay::{Answer, Key};
 use super::request::IntentRequest;
 use crate::App;
-use crate::error::{ApiResult, Problem};
+use crate::error::ApiResult;
 use crate::extract::{Body, Submitter};
 
 /// Accepts an intent: charge, workflow, first job and audit entry are one transaction.
 #[utoipa::path(post, path = "/api/v1/intents", tag = "Intents", security(("bearer" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 h")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 h",
+        min_length = 1, max_length = 255)),
     request_body = IntentRequest, responses(
     (status = 202, description = "Accepted", body = Accepted),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 402, description = "The trial is over, or there is no subscription"),
+    (status = 403, description = "The address is not verified, or credits or workflows are used up"),
 ))]
 pub async fn create(
     State(app): State<App>,

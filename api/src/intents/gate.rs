@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::domain::status::Charged;
 use shared::domain::tier::Tier;
 use shared::ids::{UserId, WorkflowId};
-use shared::store::{StoreResult, Tx, credits};
+use shared::store::{StoreResult, Tx, credits, users};
 
 use crate::App;
 use crate::error::{ApiError, Code};
@@ -40,6 +40,8 @@ pub async fn charge(
     wanted: &[(Payer, WorkflowId)],
     now: DateTime<Utc>,
 ) -> StoreResult<Vec<Result<Left, ApiError>>> {
+    // Whoever closes an account locks it before its trial and subscription, and so must who charges it.
+    users::hold(tx, wanted.iter().map(|(payer, _)| payer.user)).await?;
     let (trials, subscriptions): (Vec<_>, Vec<_>) =
         wanted.iter().partition(|(payer, _)| payer.charged == Charged::Trial);
     let trials: Vec<_> = trials.into_iter().map(|(payer, workflow)| (payer.user, workflow)).collect();

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::gate::{self, Payer};
 use super::request::{Estimate, IntentRequest};
 use crate::App;
-use crate::error::{ApiResult, Problem};
+use crate::error::ApiResult;
 use crate::extract::{Body, CurrentUser};
 
 /// What would happen.
@@ -43,7 +43,6 @@ pub struct Entitled {
 #[utoipa::path(post, path = "/api/v1/intents/preview", tag = "Intents", security(("bearer" = [])),
     request_body = IntentRequest, responses(
     (status = 200, description = "What would happen", body = Preview),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn preview(
     State(app): State<App>,

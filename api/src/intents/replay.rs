@@ -129,13 +129,19 @@ impl<'a> Turns<'a> {
                 continue;
             }
             // No kept answer: the same key was refused a moment ago, in this transaction.
-            let kept = key.kept(tx).await?.or_else(|| {
-                let twin = |other: &usize| self.first[*other] && self.keys[*other].text == key.text;
-                (0..self.keys.len()).filter(twin).find_map(|other| answers[other].clone())
-            });
-            answers[i] = kept;
+            answers[i] = match key.kept(tx).await? {
+                Some(kept) => Some(kept),
+                None => self.twin(i).and_then(|twin| answers[twin].clone()),
+            };
         }
         Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(ApiError::stopping()))).collect())
+    }
+
+    /// The request that was done with this one's key.
+    fn twin(&self, request: usize) -> Option<usize> {
+        let name = |key: &'a Key| (key.user, key.text.as_deref());
+        let key = name(self.keys[request]);
+        (0..self.keys.len()).find(|other| self.first[*other] && name(self.keys[*other]) == key)
     }
 
     async fn keep(&self, tx: &mut Tx, answers: &[Option<ApiResult<Answer>>]) -> StoreResult<()> {

@@ -1,6 +1,6 @@
 //! An intent as it is sent, and what can be known of it before it runs.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::domain::plan::{FieldError, Plan};
@@ -30,9 +30,10 @@ pub struct IntentRequest {
     /// A plan, for those who have one.
     plan: Option<Plan>,
     /// The most it may cost, in US dollars; it pauses before a step that would take it over.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 1_000_000)]
     max_cost: Option<f64>,
     /// Told by a POST when the workflow ends.
+    #[schema(format = "uri", max_length = 2000)]
     callback_url: Option<String>,
     /// When to start; at once if left out.
     run_at: Option<DateTime<Utc>>,
@@ -75,6 +76,10 @@ impl IntentRequest {
             if !http || url.len() > 2_000 {
                 faults.push(FieldError::new(at("callback_url"), "must be an http or https URL"));
             }
+        }
+        // Not every time that can be written can be stored, and texts of times sort only with years of four digits.
+        if self.run_at.is_some_and(|at| !(1970..=9999).contains(&at.year())) {
+            faults.push(FieldError::new(at("run_at"), "must be in the years 1970 to 9999"));
         }
         if let Some(plan) = &self.plan {
             faults.extend(services.catalogue.check(plan, &at("plan")));

@@ -7,7 +7,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::Problem;
 use crate::extract::CurrentUser;
 
 /// An action that plans may name.
@@ -39,7 +38,6 @@ pub struct ActionList {
 /// The actions that plans may name, with their schemas.
 #[utoipa::path(get, path = "/api/v1/actions", tag = "Workflows", security(("bearer" = [])), responses(
     (status = 200, description = "The catalogue", body = ActionList),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn actions(State(app): State<App>, _: CurrentUser) -> Json<ActionList> {
     let items = app.services.catalogue.all().iter().map(|action| ActionBody {

@@ -1,7 +1,9 @@
 //! `GET /openapi.json` and `GET /docs`
 
 use axum::http::header;
-use axum::response::{Html, IntoResponse};
+use axum::response::IntoResponse;
+
+use crate::page::HtmlPage;
 
 /// The `OpenAPI` document.
 #[utoipa::path(get, path = "/openapi.json", tag = "Operations", responses(
@@ -15,6 +17,6 @@ pub async fn document() -> impl IntoResponse {
 #[utoipa::path(get, path = "/docs", tag = "Operations", responses(
     (status = 200, description = "A page", content_type = "text/html"),
 ))]
-pub async fn page() -> Html<&'static str> {
-    Html(include_str!("docs.html"))
+pub async fn page() -> HtmlPage {
+    HtmlPage(include_str!("docs.html"))
 }

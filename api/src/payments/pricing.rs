@@ -7,7 +7,6 @@ use shared::domain::tier::Tier;
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::Problem;
 
 /// An amount of money.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,7 +52,6 @@ pub struct Pricing {
 /// What each tier costs and allows.
 #[utoipa::path(get, path = "/payments/pricing", tag = "Payments", responses(
     (status = 200, description = "The tier table", body = Pricing),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn pricing(State(app): State<App>) -> Json<Pricing> {
     let config = &app.services.config;

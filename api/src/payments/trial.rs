@@ -8,7 +8,7 @@ use shared::store::credits::{self, Trial};
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::{ApiError, ApiResult, Problem};
+use crate::error::{ApiError, ApiResult};
 use crate::extract::CurrentUser;
 
 /// A trial.
@@ -46,7 +46,7 @@ impl TrialBody {
 /// The signed-in user's trial; 404 before the address is verified.
 #[utoipa::path(get, path = "/payments/trial", tag = "Payments", security(("bearer" = [])), responses(
     (status = 200, description = "The trial", body = TrialBody),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "The address is not verified yet"),
 ))]
 pub async fn trial(State(app): State<App>, current: CurrentUser) -> ApiResult<Json<TrialBody>> {
     let mut reader = app.services.db.read().await?;

@@ -11,7 +11,7 @@ use shared::store::workflows;
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::{ApiResult, Problem};
+use crate::error::ApiResult;
 use crate::extract::{Page, PageQuery, ReadableWorkflow};
 
 /// A page of a workflow's audit trail.
@@ -52,9 +52,9 @@ pub struct EntryBody {
 
 /// Everything that happened to a workflow, in order; each entry's hash covers the one before it.
 #[utoipa::path(get, path = "/api/v1/workflows/{id}/audit", tag = "Workflows", security(("bearer" = [])),
-    params(("id" = String, Path, description = "The workflow"), PageQuery), responses(
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), PageQuery), responses(
     (status = 200, description = "A page of the audit trail", body = Trail),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "It belongs to somebody else"),
 ))]
 pub async fn audit(
     State(app): State<App>,

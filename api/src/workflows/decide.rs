@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::get::WorkflowBody;
 use crate::App;
-use crate::error::{ApiError, ApiResult, Problem};
+use crate::error::{ApiError, ApiResult};
 use crate::extract::{Body, OwnWorkflow};
 
 /// What came of a human task.
@@ -27,16 +27,18 @@ pub struct CompleteRequest {
 #[serde(deny_unknown_fields)]
 pub struct DecideRequest {
     /// At most 1000 characters.
+    #[schema(max_length = 1000)]
     note: Option<String>,
 }
 
 /// A person has done what a waiting step asked for.
 #[utoipa::path(post, path = "/api/v1/workflows/{id}/steps/{step_id}/complete", tag = "Workflows",
     security(("bearer" = [])), request_body = CompleteRequest,
-    params(("id" = String, Path, description = "The workflow"), ("step_id" = String, Path, description = "The step")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), ("step_id" = String, Path, description = "The step")),
     responses(
     (status = 200, description = "The workflow as it is now", body = WorkflowBody),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "It belongs to somebody else"),
+    (status = 409, description = "The step does not wait for this"),
 ))]
 pub async fn complete(
     State(app): State<App>,
@@ -54,10 +56,11 @@ pub async fn complete(
 /// Approves what a waiting approval asks about.
 #[utoipa::path(post, path = "/api/v1/workflows/{id}/steps/{step_id}/approve", tag = "Workflows",
     security(("bearer" = [])), request_body = DecideRequest,
-    params(("id" = String, Path, description = "The workflow"), ("step_id" = String, Path, description = "The step")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), ("step_id" = String, Path, description = "The step")),
     responses(
     (status = 200, description = "The workflow as it is now", body = WorkflowBody),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "It belongs to somebody else"),
+    (status = 409, description = "The step does not wait for this"),
 ))]
 pub async fn approve(
     State(app): State<App>,
@@ -72,10 +75,11 @@ pub async fn approve(
 /// Refuses what a waiting approval asks about; the step fails.
 #[utoipa::path(post, path = "/api/v1/workflows/{id}/steps/{step_id}/reject", tag = "Workflows",
     security(("bearer" = [])), request_body = DecideRequest,
-    params(("id" = String, Path, description = "The workflow"), ("step_id" = String, Path, description = "The step")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), ("step_id" = String, Path, description = "The step")),
     responses(
     (status = 200, description = "The workflow as it is now", body = WorkflowBody),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "It belongs to somebody else"),
+    (status = 409, description = "The step does not wait for this"),
 ))]
 pub async fn reject(
     State(app): State<App>,

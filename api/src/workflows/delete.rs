@@ -10,7 +10,7 @@ use shared::store::credits;
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::{ApiResult, Problem};
+use crate::error::ApiResult;
 use crate::extract::OwnWorkflow;
 
 /// A workflow that was cancelled.
@@ -26,12 +26,13 @@ pub struct Cancelled {
 
 /// Cancels a workflow; its credit comes back if no step had started.
 #[utoipa::path(delete, path = "/api/v1/workflows/{id}", tag = "Workflows", security(("bearer" = [])),
-    params(("id" = String, Path, description = "The workflow")), responses(
+    params(("id" = uuid::Uuid, Path, description = "The workflow")), responses(
     (status = 200, description = "Cancelled", body = Cancelled),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "It belongs to somebody else"),
+    (status = 409, description = "It has ended"),
 ))]
 pub async fn delete(State(app): State<App>, own: OwnWorkflow) -> ApiResult<Json<Cancelled>> {
-    app.services.order(own.id, Command::Cancel, own.current.actor()).await??;
+    app.services.order(own.id, Command::Cancel, own.current.user.actor()).await??;
     let mut reader = app.services.db.read().await?;
     let credit_refunded = credits::refunded(&mut reader, own.id).await?;
     Ok(Json(Cancelled { workflow_id: own.id, status: WorkflowStatus::Cancelled, credit_refunded }))

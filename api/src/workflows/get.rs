@@ -8,11 +8,11 @@ use serde_json::Value;
 use shared::domain::plan::{Plan, PlanStep};
 use shared::domain::status::{Priority, StepStatus, WorkflowStatus};
 use shared::ids::WorkflowId;
-use shared::store::workflows::{self, StepView, WorkflowView};
+use shared::store::workflows::{StepView, WorkflowView};
 use utoipa::ToSchema;
 
 use crate::App;
-use crate::error::{ApiResult, Problem};
+use crate::error::ApiResult;
 use crate::extract::ReadableWorkflow;
 use crate::intents::dollars;
 
@@ -73,14 +73,12 @@ pub struct StepBody {
 
 /// A workflow: where it stands, what it did, and why it does not move, if it does not.
 #[utoipa::path(get, path = "/api/v1/workflows/{id}", tag = "Workflows", security(("bearer" = [])),
-    params(("id" = String, Path, description = "The workflow")), responses(
+    params(("id" = uuid::Uuid, Path, description = "The workflow")), responses(
     (status = 200, description = "The workflow", body = WorkflowBody),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "It belongs to somebody else"),
 ))]
 pub async fn get(State(app): State<App>, ReadableWorkflow(view): ReadableWorkflow) -> ApiResult<Json<WorkflowBody>> {
-    let mut reader = app.services.db.read().await?;
-    let steps = workflows::step_views(&mut reader, &[view.id]).await?;
-    Ok(Json(WorkflowBody::new(view, steps)))
+    super::show(&app, view.id).await
 }
 
 impl Summary {

@@ -7,11 +7,10 @@ use shared::domain::status::WorkflowStatus;
 use shared::ids::WorkflowId;
 use shared::store::workflows::{self, Filter};
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 use super::get::Summary;
 use crate::App;
-use crate::error::{ApiError, ApiResult, Code, Problem};
+use crate::error::{ApiError, ApiResult, Code};
 use crate::extract::{CurrentUser, Page, PageQuery, Paged};
 
 /// Which workflows to list.
@@ -28,7 +27,6 @@ pub struct ListQuery {
 #[utoipa::path(get, path = "/api/v1/workflows", tag = "Workflows", security(("bearer" = [])),
     params(ListQuery, PageQuery), responses(
     (status = 200, description = "A page of workflows", body = Paged<Summary>),
-    (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(
     State(app): State<App>,
@@ -41,13 +39,10 @@ pub async fn list(
         ApiError::new(Code::BadRequest, format!("status must be one of {states}."))
     };
     let Query(query) = query.map_err(bad)?;
-    let before = match &page.after {
-        None => None,
-        Some(id) => Some(WorkflowId(Uuid::try_parse(id).map_err(|_| Page::bad_cursor())?)),
-    };
+    let before = page.after_id()?.map(WorkflowId);
     let text = query.q.map(|text| text.to_lowercase()).filter(|text| !text.contains('\0'));
     let filter = Filter { status: query.status, text, before };
-    let mut reader = app.services.db.read().await?;
+    let mut reader = app.services.db.snapshot().await?;
     let views = workflows::list(&mut reader, current.user.id, &filter, page.rows()).await?;
     let page = page.of(views, |view| view.id.to_string());
     let ids: Vec<_> = page.items.iter().map(|view| view.id).collect();

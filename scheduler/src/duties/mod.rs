@@ -6,12 +6,14 @@
 
 pub mod prune;
 pub mod requeue;
+pub mod rotate_signing_keys;
 pub mod trial_warnings;
 
 use std::pin::Pin;
 
 use shared::queue::QueueError;
 use shared::store::StoreError;
+use shared::tokens::keyring::KeyringError;
 
 /// A duty at work; it ends with a summary.
 pub type Work<'a> = Pin<Box<dyn Future<Output = Result<String, DutyError>> + Send + 'a>>;
@@ -25,6 +27,9 @@ pub enum DutyError {
     /// The queue refused.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
     /// Another replica has taken the duty over.
     #[error("the lease ran out and another replica took over")]
     Lost,

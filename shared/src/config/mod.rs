@@ -7,6 +7,7 @@
 //! To add a setting: a field here, its line in `read.rs`, its comment and default in `config.default.toml`.
 
 mod fault;
+mod network;
 mod read;
 mod secret;
 mod source;
@@ -27,6 +28,7 @@ use crate::domain::tier::Tiers;
 use crate::job::Lane;
 
 pub use self::fault::{Fault, Faults};
+pub use self::network::TrustedProxies;
 
 /// The commented defaults: every setting, its meaning, its unit.
 pub const DEFAULTS: &str = include_str!("../../../config.default.toml");
@@ -44,8 +46,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The address that people reach this deployment at; links in mails begin with it.
     pub base_url: Url,
+    /// Proxies that are believed when they say whom they speak for.
+    pub trusted_proxies: TrustedProxies,
+    /// Origins whose pages may call the API, as browsers write them.
+    pub cors_origins: Vec<String>,
     /// Access and refresh tokens.
     pub jwt: JwtConfig,
+    /// The key that stored secrets are encrypted with, when there is one of its own.
+    pub encryption_key: Option<SecretString>,
     /// Outgoing mail.
     pub mail: MailConfig,
     /// Payments through Stripe.
@@ -96,9 +104,9 @@ pub enum Database {
 pub struct JwtConfig {
     /// The algorithm.
     pub algorithm: JwtAlgorithm,
-    /// The key, when it was given: see [`Config::jwt_secret`].
+    /// The secret, when it was given: see [`Config::jwt_secret`].
     pub secret: Option<SecretString>,
-    /// The key before it; tokens signed with it are still accepted.
+    /// The secret before it; what was signed with it is still accepted.
     pub previous: Option<SecretString>,
     /// The `iss` claim.
     pub issuer: String,
@@ -107,8 +115,10 @@ pub struct JwtConfig {
 /// An algorithm that signs tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
+    /// HMAC with SHA-256, by a secret.
     Hs256,
+    /// Ed25519, by keys that the program makes.
+    EdDsa,
 }
 
 /// How mail leaves.

@@ -1,9 +1,7 @@
 //! Every setting by its name, with what it must look like and its default; the rules between settings.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 
 use lettre::Address;
 use secrecy::SecretString;
@@ -14,9 +12,10 @@ use super::secret::weakness;
 use super::source::{Source, flag, whole, whole_or};
 use super::{
     Config, Database, JwtAlgorithm, JwtConfig, LaneConfig, Lanes, LlmConfig, LogFormat, MailConfig, SmtpSettings,
-    StripeConfig, TrialConfig, stores,
+    StripeConfig, TrialConfig, TrustedProxies, network, stores,
 };
 use crate::domain::tier::{Limits, Prices, Terms, Tier, Tiers};
+use crate::passwords;
 
 /// Everything. Faults are in the source; what is faulty has its default here.
 pub(super) fn config(source: &mut Source<'_>) -> Config {
@@ -37,7 +36,10 @@ pub(super) fn config(source: &mut Source<'_>) -> Config {
         bind,
         data_dir,
         base_url: base_url(source, bind),
+        trusted_proxies: source.value("TRUSTED_PROXIES", TrustedProxies::default(), str::parse),
+        cors_origins: source.value("CORS_ORIGINS", Vec::new(), network::origins),
         jwt: jwt(source, scaled),
+        encryption_key: key(source, "ENCRYPTION_KEY"),
         mail: mail(source),
         stripe: stripe(source),
         llm: llm(source),
@@ -58,7 +60,7 @@ pub(super) fn config(source: &mut Source<'_>) -> Config {
             days: source.value("TRIAL_DAYS", 30, whole(1..=3_650)),
             credits: source.value("TRIAL_CREDITS", 10, whole(0..=1_000_000)),
         },
-        hash_threads: source.value("HASH_THREADS", available_parallelism().map_or(1, NonZero::get), whole(1..=1_024)),
+        hash_threads: source.value("HASH_THREADS", passwords::default_threads(), whole(1..=1_024)),
     }
 }
 
@@ -85,7 +87,7 @@ fn jwt(source: &mut Source<'_>, scaled: bool) -> JwtConfig {
     JwtConfig { algorithm, secret, previous, issuer }
 }
 
-/// A key that tokens are signed with.
+/// A key that tokens are signed with, or stored secrets encrypted.
 fn key(source: &mut Source<'_>, name: &str) -> Option<SecretString> {
     let text = source.secret_text(name)?;
     if let Some(problem) = weakness(&text) {
@@ -195,7 +197,8 @@ fn http_url(text: &str) -> Result<Url, String> {
 fn algorithm(text: &str) -> Result<JwtAlgorithm, String> {
     match text.to_ascii_uppercase().as_str() {
         "HS256" => Ok(JwtAlgorithm::Hs256),
-        _ => Err(format!("HS256 is the one supported algorithm, not \"{text}\"; remove the setting")),
+        "EDDSA" => Ok(JwtAlgorithm::EdDsa),
+        _ => Err(format!("must be HS256 or EdDSA, not \"{text}\"")),
     }
 }
 

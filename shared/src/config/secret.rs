@@ -15,20 +15,17 @@ const MIN_BYTES: usize = 32;
 const PLACEHOLDERS: [&str; 6] =
     ["change-me", "changeme", "change-this", "change-in-production", "replace-me", "your-secret"];
 
-/// Why a key cannot be used to sign tokens, if so.
+/// Why a key cannot be used to sign tokens or to encrypt, if so.
 pub(super) fn weakness(secret: &str) -> Option<String> {
     const ADVICE: &str = "make one with: openssl rand -base64 48";
     let plain = secret.to_ascii_lowercase().replace(['_', ' '], "-");
-    let mut bytes = secret.as_bytes().to_vec();
-    bytes.sort_unstable();
-    bytes.dedup();
     if PLACEHOLDERS.iter().any(|word| plain.contains(word)) || ["secret", "password"].contains(&plain.as_str()) {
         return Some(format!("is a well-known placeholder; {ADVICE}"));
     }
     if secret.len() < MIN_BYTES {
         return Some(format!("must have at least {MIN_BYTES} bytes, this one has {}; {ADVICE}", secret.len()));
     }
-    (bytes.len() < 8).then(|| format!("repeats a few characters; {ADVICE}"))
+    None
 }
 
 /// The key kept in the folder; made when there is none.

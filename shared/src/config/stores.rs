@@ -2,7 +2,6 @@
 //!
 //! Parts go into the URL percent-encoded, so that a password may hold any character.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -10,6 +9,7 @@ use url::Url;
 
 use super::Database;
 use super::source::{Source, whole};
+use crate::encoding::percent;
 
 /// `DATABASE_URL`, else `POSTGRES_HOST` and its companions, else a file in the data folder.
 pub(super) fn database(source: &mut Source<'_>, data_dir: &Path) -> Database {
@@ -52,8 +52,8 @@ fn postgres_from_parts(source: &mut Source<'_>) -> Option<String> {
     let user = source.text("POSTGRES_USER").unwrap_or_else(|| "autoos".into());
     let password = source.secret_text("POSTGRES_PASSWORD");
     let name = source.text("POSTGRES_DB").unwrap_or_else(|| "autoos".into());
-    let password = password.map(|password| format!(":{}", encode(&password))).unwrap_or_default();
-    Some(format!("postgres://{}{password}@{}:{port}/{}", encode(&user), host_part(&host?), encode(&name)))
+    let password = password.map(|password| format!(":{}", percent(&password))).unwrap_or_default();
+    Some(format!("postgres://{}{password}@{}:{port}/{}", percent(&user), host_part(&host?), percent(&name)))
 }
 
 /// `REDIS_URL`, else `REDIS_HOST` and its companions.
@@ -72,24 +72,11 @@ fn redis_from_parts(source: &mut Source<'_>) -> Option<String> {
     let port = source.value("REDIS_PORT", 6379, whole(1..=u16::MAX));
     let number = source.value("REDIS_DB", 0, whole(0..=65_535_u32));
     let password = source.secret_text("REDIS_PASSWORD");
-    let password = password.map(|password| format!(":{}@", encode(&password))).unwrap_or_default();
+    let password = password.map(|password| format!(":{}@", percent(&password))).unwrap_or_default();
     Some(format!("redis://{password}{}:{port}/{number}", host_part(&host?)))
 }
 
 /// An IPv6 address needs brackets in a URL; a path is the folder of a Unix socket.
 fn host_part(host: &str) -> String {
-    if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { encode(host) }
-}
-
-/// Everything but letters, digits and `-._~`, which mean themselves anywhere in a URL (RFC 3986).
-fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _written = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
+    if host.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{host}]") } else { percent(host) }
 }

@@ -116,7 +116,7 @@ fn the_names_of_the_contract_are_known() {
         "POSTGRES_PORT POSTGRES_DB REDIS_HOST REDIS_PORT REDIS_DB REDIS_PASSWORD DATABASE_URL REDIS_URL BIND DATA_DIR",
         "STRIPE_API_BASE HTTP_ALLOW_PRIVATE LLM_BASE_URL LLM_API_KEY LLM_MODEL UPI_VPA LOG LOG_FORMAT",
         "JWT_SECRET_FILE SMTP_PASSWORD_FILE STRIPE_SECRET_KEY_FILE STRIPE_WEBHOOK_SECRET_FILE POSTGRES_PASSWORD_FILE",
-        "REDIS_PASSWORD_FILE DATABASE_URL_FILE REDIS_URL_FILE LLM_API_KEY_FILE JWT_SECRET_PREVIOUS_FILE RECIPES_DIR",
+        "ENCRYPTION_KEY_FILE REDIS_PASSWORD_FILE DATABASE_URL_FILE REDIS_URL_FILE LLM_API_KEY_FILE JWT_SECRET_PREVIOUS_FILE RECIPES_DIR",
     ]
     .iter()
     .flat_map(|line| line.split(' '))
@@ -127,7 +127,7 @@ fn the_names_of_the_contract_are_known() {
 
 #[test]
 fn all_faults_are_reported_together_each_on_a_line_of_its_own() {
-    let file = "jwt_algorithm = \"EdDSA\"\nsmtp_prot = 25\nlog = 1.5\n[worker]\nlease_s = 0";
+    let file = "jwt_algorithm = \"RS256\"\nsmtp_prot = 25\nlog = 1.5\n[worker]\nlease_s = 0";
     let env = [("DATABASE_URL", "postgres://db/autoos"), ("BIND", "8000"), ("SMTP_USER", "autoos")];
     let faults = load(Some(file), &env).unwrap_err();
     let names: BTreeSet<_> = faults.0.iter().map(|fault| fault.name.as_str()).collect();
@@ -135,7 +135,7 @@ fn all_faults_are_reported_together_each_on_a_line_of_its_own() {
         ["LOG", "REDIS_URL", "JWT_SECRET", "JWT_ALGORITHM", "SMTP_PROT", "WORKER_LEASE_S", "BIND", "SMTP_PASSWORD"];
     assert_eq!(names, BTreeSet::from(expected));
     assert_eq!(faults.to_string().lines().count(), expected.len());
-    assert!(faults.to_string().contains("JWT_ALGORITHM: HS256 is the one supported"), "{faults}");
+    assert!(faults.to_string().contains("JWT_ALGORITHM: must be HS256 or EdDSA"), "{faults}");
 }
 
 #[test]
@@ -147,14 +147,23 @@ fn a_server_database_demands_redis_and_a_key() {
 }
 
 #[test]
+fn tokens_can_be_signed_in_two_ways() {
+    let algorithm = |env: &[(&str, &str)]| load(None, env).unwrap().jwt.algorithm;
+    assert_eq!(algorithm(&[]), JwtAlgorithm::Hs256);
+    assert_eq!(algorithm(&[("JWT_ALGORITHM", "hs256")]), JwtAlgorithm::Hs256);
+    assert_eq!(algorithm(&[("JWT_ALGORITHM", "EdDSA")]), JwtAlgorithm::EdDsa);
+    for other in ["none", "HS512", "RS256", "ES256", "Ed448"] {
+        assert_eq!(faults(None, &[("JWT_ALGORITHM", other)]), ["JWT_ALGORITHM"], "{other}");
+    }
+    // The secret is needed with either: it seals the keys.
+    let scaled = [("POSTGRES_HOST", "db"), ("REDIS_HOST", "redis"), ("JWT_ALGORITHM", "EdDSA")];
+    assert_eq!(faults(None, &scaled), ["JWT_SECRET"]);
+}
+
+#[test]
 fn a_key_that_others_know_is_refused_and_not_repeated() {
-    for weak in [
-        "secret",
-        "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME",
-        "your-secret-key-change-in-production",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-        "short9X",
-    ] {
+    for weak in ["secret", "CHANGE_ME_CHANGE_ME_CHANGE_ME_CHANGE_ME", "your-secret-key-change-in-production", "short9X"]
+    {
         let faults = load(None, &[("JWT_SECRET", weak)]).unwrap_err();
         assert_eq!(faults.0[0].name, "JWT_SECRET", "{weak}");
         assert!(weak == "secret" || !faults.to_string().contains(weak), "{faults}");
@@ -221,6 +230,27 @@ fn links_follow_the_address_unless_told_otherwise() {
 }
 
 #[test]
+fn proxies_and_origins_are_lists_and_each_of_them_must_make_sense() {
+    let env = [
+        ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,2001:db8::/32, ::ffff:192.0.2.8"),
+        ("CORS_ORIGINS", "https://App.example.com/, http://localhost:3000,https://b.example.com:443"),
+    ];
+    let config = load(None, &env).unwrap();
+    for (address, trusted) in
+        [("10.1.2.3", true), ("192.0.2.7", true), ("192.0.2.8", true), ("192.0.2.9", false), ("2001:db8::1", true)]
+    {
+        assert_eq!(config.trusted_proxies.contains(address.parse().unwrap()), trusted, "{address}");
+    }
+    assert_eq!(config.cors_origins, ["https://app.example.com", "http://localhost:3000", "https://b.example.com"]);
+    for bad in ["10.0.0.0/33", "proxy.example.com", "10.0.0.1 10.0.0.2", "*"] {
+        assert_eq!(faults(None, &[("TRUSTED_PROXIES", bad)]), ["TRUSTED_PROXIES"], "{bad}");
+    }
+    for bad in ["*", "null", "app.example.com", "https://a.example.com/app", "https://*", "https://me@a.example.com"] {
+        assert_eq!(faults(None, &[("CORS_ORIGINS", bad)]), ["CORS_ORIGINS"], "{bad}");
+    }
+}
+
+#[test]
 fn a_tier_can_be_changed_and_the_others_stay() {
     let file = "[tiers.student]\nagents = \"unlimited\"\nusd_month = 500";
     let tiers = load(Some(file), &[("TIERS_STUDENT_INTENTS_PER_MINUTE", "7")]).unwrap().tiers;
@@ -273,4 +303,11 @@ fn a_key_is_made_once_and_only_its_owner_can_read_it() {
     }
     fs::write(dir.join("jwt_secret"), "short").unwrap();
     assert!(config.jwt_secret().unwrap_err().to_string().contains("too short"));
+}
+
+#[test]
+fn a_key_of_its_own_for_stored_secrets_is_as_strong_as_the_others() {
+    assert!(load(None, &[]).unwrap().encryption_key.is_none());
+    assert_eq!(load(None, &[("ENCRYPTION_KEY", KEY)]).unwrap().encryption_key.unwrap().expose_secret(), KEY);
+    assert_eq!(faults(None, &[("ENCRYPTION_KEY", "short9X")]), ["ENCRYPTION_KEY"]);
 }

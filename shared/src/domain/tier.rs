@@ -115,13 +115,13 @@ impl Tiers {
 impl Default for Tiers {
     fn default() -> Self {
         Self::new(|tier| match tier {
-            Tier::FreeTrial => terms([0, 0, 0, 0], [None, Some(2), Some(1)], [10, 100, 120]),
-            Tier::Student => terms([999, 9_999, 79_900, 799_900], [Some(100), Some(5), Some(5)], [20, 500, 240]),
+            Tier::FreeTrial => terms([0, 0, 0, 0], [None, Some(2), Some(1)], [10, 100, 600]),
+            Tier::Student => terms([999, 9_999, 79_900, 799_900], [Some(100), Some(5), Some(5)], [20, 500, 900]),
             Tier::Employee => {
-                terms([2_999, 29_999, 239_900, 2_399_900], [Some(500), Some(20), Some(20)], [50, 2_000, 480])
+                terms([2_999, 29_999, 239_900, 2_399_900], [Some(500), Some(20), Some(20)], [50, 2_000, 1_200])
             }
             Tier::Professional => {
-                terms([9_999, 99_999, 799_900, 7_999_900], [None, Some(100), Some(100)], [100, 10_000, 960])
+                terms([9_999, 99_999, 799_900, 7_999_900], [None, Some(100), Some(100)], [100, 10_000, 2_400])
             }
             Tier::Enterprise => Terms {
                 prices: Prices { usd_month: None, usd_year: None, inr_month: None, inr_year: None },
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn every_tier_finds_its_own_row() {
         let requests = Tier::ALL.map(|tier| Tiers::default().limits(tier).requests_per_minute);
-        assert_eq!(requests, [120, 240, 480, 960, 6_000]);
+        assert_eq!(requests, [600, 900, 1_200, 2_400, 6_000]);
         assert_eq!(Tiers::default().prices(Tier::Employee).inr_year, Some(2_399_900));
         assert_eq!(Tiers::default().prices(Tier::Enterprise).usd_month, None);
     }

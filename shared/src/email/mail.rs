@@ -1,11 +1,15 @@
 //! What each mail is about, as a type, with samples to look at.
 //!
 //! A mail is stored as JSON between the decision to send it and its delivery, so a field is only ever added with a
-//! default. Links are full URLs, built by the caller from the base URL. Templates see the fields by their names; every
-//! mail has `name` and `link`, which the layout uses.
+//! default. Links are full URLs, built by the caller from the base URL. Templates see the fields by their names; the
+//! layout uses `name`, which every mail has, and `link`, which a mail has if there is a page to go to.
+
+mod account;
 
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
+
+pub use account::{AccountDeleted, NewSignIn, PasswordChanged, ResetPassword, SessionEnded, VerifyEmail, Welcome};
 
 /// A mail to one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,16 @@ pub enum Mail {
     VerifyEmail(VerifyEmail),
     /// Greets a user whose address is confirmed and whose trial began.
     Welcome(Welcome),
+    /// Lets a user who forgot the password choose a new one.
+    ResetPassword(ResetPassword),
+    /// Says that the password was changed or reset.
+    PasswordChanged(PasswordChanged),
+    /// Says that somebody signed in from an unknown device; users may opt out.
+    NewSignIn(NewSignIn),
+    /// Says that a session was ended because a spent refresh token came back.
+    SessionEnded(SessionEnded),
+    /// Says goodbye to the address that a deleted account had.
+    AccountDeleted(AccountDeleted),
     /// Says ahead of time that a trial will end.
     TrialEnding(TrialEnding),
     /// Says that a trial has ended.
@@ -23,30 +37,6 @@ pub enum Mail {
     WorkflowFinished(WorkflowFinished),
     /// Says that a workflow has failed.
     WorkflowFailed(WorkflowFailed),
-}
-
-/// See [`Mail::VerifyEmail`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyEmail {
-    /// The user's full name.
-    pub name: String,
-    /// The page that confirms the address; it carries the token.
-    pub link: String,
-    /// When the link stops working.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// See [`Mail::Welcome`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Welcome {
-    /// The user's full name.
-    pub name: String,
-    /// The console.
-    pub link: String,
-    /// The trial's credits.
-    pub credits: i64,
-    /// When the trial ends.
-    pub trial_ends_at: DateTime<Utc>,
 }
 
 /// See [`Mail::TrialEnding`].
@@ -113,6 +103,11 @@ impl Mail {
         match self {
             Self::VerifyEmail(_) => "verify_email",
             Self::Welcome(_) => "welcome",
+            Self::ResetPassword(_) => "reset_password",
+            Self::PasswordChanged(_) => "password_changed",
+            Self::NewSignIn(_) => "new_sign_in",
+            Self::SessionEnded(_) => "session_ended",
+            Self::AccountDeleted(_) => "account_deleted",
             Self::TrialEnding(_) => "trial_ending",
             Self::TrialEnded(_) => "trial_ended",
             Self::WorkflowFinished(_) => "workflow_finished",
@@ -122,33 +117,11 @@ impl Mail {
 
     /// Mails to look at and to test with: `(sample name, mail)`, one for every text that a kind can have.
     pub fn samples() -> Vec<(&'static str, Self)> {
-        let mut samples = account_samples();
+        let mut samples = account::samples();
         samples.extend(trial_samples());
         samples.extend(workflow_samples());
         samples
     }
-}
-
-fn account_samples() -> Vec<(&'static str, Mail)> {
-    vec![
-        (
-            "default",
-            Mail::VerifyEmail(VerifyEmail {
-                name: "Ada Lovelace".into(),
-                link: "https://autoos.example/verify-email?token=7f3kQx-sample".into(),
-                expires_at: day(2),
-            }),
-        ),
-        (
-            "default",
-            Mail::Welcome(Welcome {
-                name: "Ada Lovelace".into(),
-                link: "https://autoos.example/".into(),
-                credits: 10,
-                trial_ends_at: day(31),
-            }),
-        ),
-    ]
 }
 
 fn trial_samples() -> Vec<(&'static str, Mail)> {

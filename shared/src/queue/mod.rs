@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 pub use self::memory::MemoryQueue;
 pub use self::redis::RedisQueue;
+pub(crate) use self::redis::client as redis_client;
 use crate::job::Lane;
 
 /// Why the queue refused.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use apalis_redis::Config;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Client, IntoConnectionInfo, Script};
+use redis::{Client, IntoConnectionInfo, RedisError, Script};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -49,7 +49,7 @@ struct Inner {
 
 impl RedisQueue {
     pub(super) async fn connect(url: &SecretString, namespace: &str) -> Result<Self, QueueError> {
-        let client = Client::open(url.expose_secret().into_connection_info()?.set_tcp_settings(tcp_settings()))?;
+        let client = client(url)?;
         let connection = client.get_connection_manager_with_config(manager_config()).await?;
         let channels = Channels {
             relay: format!("{namespace}:wake"),
@@ -212,6 +212,11 @@ impl RedisQueue {
         // The dot keeps apalis from taking it for a ULID or a number and writing it back in another spelling.
         format!("{}.{}", self.0.channels.own, self.0.next_name.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// What opens connections to the server at `url`; for whatever else in this crate keeps something in Redis as well.
+pub(crate) fn client(url: &SecretString) -> Result<Client, RedisError> {
+    Client::open(url.expose_secret().into_connection_info()?.set_tcp_settings(tcp_settings()))
 }
 
 fn manager_config() -> ConnectionManagerConfig {

@@ -43,6 +43,17 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the cause may be in what was to be stored, rather than in the way to the database.
+    pub const fn is_about_data(&self) -> bool {
+        match self {
+            Self::Database(error) => matches!(error, sqlx::Error::Database(_) | sqlx::Error::Encode(_)),
+            Self::Conflict(_) | Self::Corrupt { .. } | Self::Group(_) => true,
+            Self::Migration(_) => false,
+        }
+    }
+}
+
 /// The result of a store function.
 pub type StoreResult<T> = Result<T, StoreError>;
 
@@ -67,6 +78,8 @@ pub enum Tx {
     Sqlite(Member),
     /// A reader.
     SqliteRead(PoolConnection<Sqlite>),
+    /// A reader that sees one moment.
+    SqliteSnapshot(sqlx::Transaction<'static, Sqlite>),
     /// A transaction.
     Postgres(sqlx::Transaction<'static, Postgres>),
     /// A pooled connection outside any transaction.
@@ -167,6 +180,16 @@ impl Db {
         })
     }
 
+    /// Like [`Db::read`], but all statements see the same moment.
+    pub async fn snapshot(&self) -> StoreResult<Tx> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::SqliteSnapshot(readers.begin().await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?)
+            }
+        })
+    }
+
     /// Asks the database for an answer.
     pub async fn ping(&self) -> StoreResult<()> {
         let mut tx = self.read().await?;
@@ -192,15 +215,21 @@ impl Tx {
         match self {
             Self::Sqlite(member) => Conn::Sqlite(member.connection()),
             Self::SqliteRead(c) => Conn::Sqlite(c),
+            Self::SqliteSnapshot(c) => Conn::Sqlite(c),
             Self::Postgres(tx) => Conn::Postgres(tx),
             Self::PostgresRead(c) => Conn::Postgres(c),
         }
     }
 
+    /// Whether whoever writes is alone with the database, so that nothing needs to be locked against others.
+    pub const fn has_one_writer(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// The text of the engine at hand, where the two cannot share one.
     pub const fn either(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {
-            Self::Sqlite(_) | Self::SqliteRead(_) => sqlite,
+            Self::Sqlite(_) | Self::SqliteRead(_) | Self::SqliteSnapshot(_) => sqlite,
             Self::Postgres(_) | Self::PostgresRead(_) => postgres,
         }
     }
@@ -210,7 +239,7 @@ impl Tx {
         match self {
             Self::Sqlite(member) => member.commit().await,
             Self::Postgres(tx) => Ok(tx.commit().await?),
-            Self::SqliteRead(_) | Self::PostgresRead(_) => Ok(()),
+            Self::SqliteRead(_) | Self::SqliteSnapshot(_) | Self::PostgresRead(_) => Ok(()),
         }
     }
 }

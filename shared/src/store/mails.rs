@@ -62,12 +62,16 @@ pub async fn pending(tx: &mut Tx, id: Uuid) -> StoreResult<Option<Pending>> {
     }))
 }
 
-/// Records the end of a mail (`sent` or `bounced`); its text is dropped, since it may hold a token.
+/// Records the end of a mail (`sent` or `bounced`); its text is dropped, since it may hold a token. Of a closed account
+/// the address goes too, and what the server said, which often repeats it.
 pub async fn finish(tx: &mut Tx, id: Uuid, status: &str, error: Option<&str>, now: DateTime<Utc>) -> StoreResult<()> {
     on!(tx, |c| {
         sqlx::query(
-            "update mails set status = $2, last_error = $3, sent_at = $4, attempts = attempts + 1, payload = '{}'
-             where id = $1 and status = 'pending'",
+            "update mails set status = $2, sent_at = $4, attempts = attempts + 1, payload = '{}',
+             address = case when exists (select 1 from users u where u.id = user_id and u.deleted_at is not null)
+             then '' else address end,
+             last_error = case when exists (select 1 from users u where u.id = user_id and u.deleted_at is not null)
+             then null else $3 end where id = $1 and status = 'pending'",
         )
         .bind(id)
         .bind(status)

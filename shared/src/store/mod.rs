@@ -7,22 +7,26 @@
 pub mod db;
 mod group_commit;
 
+pub mod account_events;
+pub mod accounts;
 pub mod credits;
 pub mod duties;
 pub mod idempotency;
 pub mod mails;
 pub mod measure;
+pub mod mfa;
 pub mod outbox;
 pub mod pruning;
 pub mod sessions;
+pub mod signing_keys;
 pub mod users;
 pub mod workflow_rows;
 pub mod workflows;
 
 pub use db::{Db, StoreError, StoreResult, Tx};
 
-/// Fine enough that most batches take two statements at most.
-const PIECES: [usize; 15] = [64, 48, 32, 24, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
+/// Fine enough that most batches take two or three statements, and few enough that all of them stay prepared.
+const PIECES: [usize; 11] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 2, 1];
 
 /// Cuts rows into pieces of few different sizes, so that statements with one group of parameters per row come in few
 /// texts and stay prepared.

@@ -43,6 +43,15 @@ pub async fn delete(tx: &mut Tx, keys: &[String]) -> StoreResult<()> {
     Ok(())
 }
 
+/// Deletes one row in the transaction that does its work; false if somebody else has done it meanwhile.
+pub async fn end(tx: &mut Tx, job: &Job) -> StoreResult<bool> {
+    let key = job.key();
+    let done = on!(tx, |c| {
+        sqlx::query("delete from outbox where key = $1").bind(&key).execute(&mut *c).await?.rows_affected()
+    });
+    Ok(done == 1)
+}
+
 /// Takes up to `limit` due jobs of a lane, the longest due first, and moves their due time ahead.
 pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -> StoreResult<Vec<Job>> {
     // An update gives its rows in any order. PostgreSQL can tell the old due time; SQLite, which cannot, updates in the

@@ -1,9 +1,11 @@
 //! Accounts, and the single-use tokens that they get by mail.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{StoreResult, Tx, pieces};
+use super::{StoreResult, Tx, batch, pieces};
 use crate::domain::tier::Tier;
 use crate::ids::{SessionId, UserId};
 
@@ -39,9 +41,41 @@ pub struct User {
     pub mail_on_finish: bool,
     /// Whether to mail when a workflow fails.
     pub mail_on_failure: bool,
+    /// Whether to mail when somebody signs in from an unknown device.
+    pub mail_on_signin: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// When it was closed, if it was.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
+
+impl User {
+    /// What the person is known by, which no password may be made of.
+    pub fn about(&self) -> [&str; 3] {
+        [&self.email, &self.username, &self.full_name]
+    }
+
+    /// Whether this is an admin.
+    pub fn is_admin(&self) -> bool {
+        self.role == "admin"
+    }
+
+    /// What audits call this user.
+    pub fn actor(&self) -> String {
+        let kind = if self.is_admin() { "admin" } else { "user" };
+        format!("{kind}:{}", self.id)
+    }
+}
+
+/// The columns of [`User`], of the table `u`.
+macro_rules! columns {
+    () => {
+        "u.id, u.email, u.username, u.password_hash, u.full_name, u.role, u.organization, u.student_id, u.employee_id,
+         u.email_verified, u.mfa_enabled, u.disabled, u.mail_on_finish, u.mail_on_failure, u.mail_on_signin,
+         u.created_at, u.deleted_at"
+    };
+}
+pub(super) use columns;
 
 /// The form of an address or user name that is compared: two that differ only in case are the same.
 pub fn key(text: &str) -> String {
@@ -54,8 +88,9 @@ pub async fn insert(tx: &mut Tx, user: &User) -> StoreResult<bool> {
         sqlx::query(
             "insert into users (id, email, email_key, username, username_key, password_hash, full_name, role,
              organization, student_id, employee_id, email_verified, mfa_enabled, disabled, mail_on_finish,
-             mail_on_failure, created_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing",
+             mail_on_failure, mail_on_signin, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+             on conflict do nothing",
         )
         .bind(user.id)
         .bind(&user.email)
@@ -73,6 +108,7 @@ pub async fn insert(tx: &mut Tx, user: &User) -> StoreResult<bool> {
         .bind(user.disabled)
         .bind(user.mail_on_finish)
         .bind(user.mail_on_failure)
+        .bind(user.mail_on_signin)
         .bind(user.created_at)
         .execute(&mut *c)
         .await?
@@ -83,37 +119,50 @@ pub async fn insert(tx: &mut Tx, user: &User) -> StoreResult<bool> {
 
 /// Reads an account.
 pub async fn by_id(tx: &mut Tx, id: UserId) -> StoreResult<Option<User>> {
-    Ok(on!(tx, |c| {
-        sqlx::query_as(
-            "select id, email, username, password_hash, full_name, role, organization, student_id, employee_id,
-             email_verified, mfa_enabled, disabled, mail_on_finish, mail_on_failure, created_at
-             from users where id = $1",
-        )
-        .bind(id)
-        .fetch_optional(&mut *c)
-        .await?
-    }))
+    let sql = concat!("select ", columns!(), " from users u where u.id = $1");
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(&mut *c).await?))
 }
 
 /// Reads the account of an address.
 pub async fn by_email(tx: &mut Tx, email: &str) -> StoreResult<Option<User>> {
-    Ok(on!(tx, |c| {
-        sqlx::query_as(
-            "select id, email, username, password_hash, full_name, role, organization, student_id, employee_id,
-             email_verified, mfa_enabled, disabled, mail_on_finish, mail_on_failure, created_at
-             from users where email_key = $1",
-        )
-        .bind(key(email))
-        .fetch_optional(&mut *c)
-        .await?
-    }))
+    let sql = concat!("select ", columns!(), " from users u where u.email_key = $1");
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(key(email)).fetch_optional(&mut *c).await?))
 }
 
-/// An account with what every request asks about it.
+/// Reads an account and keeps it from being changed until the transaction ends. What only refers to it can still be
+/// stored.
+pub async fn lock(tx: &mut Tx, id: UserId) -> StoreResult<Option<User>> {
+    let sql = tx.either(
+        concat!("select ", columns!(), " from users u where u.id = $1"),
+        concat!("select ", columns!(), " from users u where u.id = $1 for no key update"),
+    );
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(&mut *c).await?))
+}
+
+/// Keeps accounts from being closed until the transaction ends, in the order of their ids so that no two wait for each
+/// other. Closing locks the account before what belongs to it, so whoever changes that and refers to the account does
+/// this first.
+pub async fn hold(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResult<()> {
+    if tx.has_one_writer() {
+        return Ok(());
+    }
+    let users: Vec<_> = users.collect::<BTreeSet<_>>().into_iter().collect();
+    for piece in pieces(&users) {
+        batch!(tx, |q| {
+            q.push("select 1 from users where id in (");
+            let mut list = q.separated(", ");
+            for user in piece {
+                list.push_bind(*user);
+            }
+            q.push(") order by id for key share");
+        });
+    }
+    Ok(())
+}
+
+/// An account with its subscription.
 #[derive(Debug, Clone, FromRow)]
-pub struct SignedIn {
-    /// The session.
-    pub session_id: SessionId,
+pub struct Account {
     /// The account.
     #[sqlx(flatten)]
     pub user: User,
@@ -125,19 +174,37 @@ pub struct SignedIn {
     pub current_period_end: Option<DateTime<Utc>>,
 }
 
+impl Account {
+    /// What the account is entitled to at `now`.
+    pub fn entitled(&self, now: DateTime<Utc>) -> Tier {
+        let subscription = self.subscription_status.as_ref().zip(self.current_period_end);
+        let runs = subscription.is_some_and(|(status, end)| super::credits::runs(status, end, now));
+        self.tier.filter(|_| runs).unwrap_or(Tier::FreeTrial)
+    }
+}
+
+/// An account with what every request asks about it.
+#[derive(Debug, Clone, FromRow)]
+pub struct SignedIn {
+    /// The session.
+    pub session_id: SessionId,
+    /// The account.
+    #[sqlx(flatten)]
+    pub account: Account,
+}
+
 /// The accounts of those of the sessions that still run, in any order.
 pub async fn signed_in(tx: &mut Tx, sessions: &[SessionId], now: DateTime<Utc>) -> StoreResult<Vec<SignedIn>> {
     let mut found = Vec::with_capacity(sessions.len());
     for piece in pieces(sessions) {
         found.extend(on!(tx, |c| {
-            let mut q = QueryBuilder::new(
-                "select s.id as session_id, u.id, u.email, u.username, u.password_hash, u.full_name, u.role,
-                 u.organization, u.student_id, u.employee_id, u.email_verified, u.mfa_enabled, u.disabled,
-                 u.mail_on_finish, u.mail_on_failure, u.created_at, p.tier, p.status as subscription_status,
-                 p.current_period_end from sessions s join users u on u.id = s.user_id
-                 left join subscriptions p on p.user_id = u.id
+            let mut q = QueryBuilder::new(concat!(
+                "select s.id as session_id, ",
+                columns!(),
+                ", p.tier, p.status as subscription_status, p.current_period_end
+                 from sessions s join users u on u.id = s.user_id left join subscriptions p on p.user_id = u.id
                  where s.revoked_at is null and not u.disabled and s.expires_at > ",
-            );
+            ));
             q.push_bind(now).push(" and s.id in (");
             let mut list = q.separated(", ");
             for session in piece {
@@ -173,6 +240,8 @@ pub struct ProfileChange {
     pub mail_on_finish: Option<bool>,
     /// Whether to mail when a workflow fails.
     pub mail_on_failure: Option<bool>,
+    /// Whether to mail when somebody signs in from an unknown device.
+    pub mail_on_signin: Option<bool>,
 }
 
 /// Changes an account's profile; false if the user name is somebody else's.
@@ -181,8 +250,8 @@ pub async fn update_profile(tx: &mut Tx, id: UserId, change: &ProfileChange) -> 
         sqlx::query(
             "update users set username = coalesce($2, username), username_key = coalesce($3, username_key),
              full_name = coalesce($4, full_name), organization = coalesce($5, organization),
-             mail_on_finish = coalesce($6, mail_on_finish), mail_on_failure = coalesce($7, mail_on_failure)
-             where id = $1",
+             mail_on_finish = coalesce($6, mail_on_finish), mail_on_failure = coalesce($7, mail_on_failure),
+             mail_on_signin = coalesce($8, mail_on_signin) where id = $1 and deleted_at is null",
         )
         .bind(id)
         .bind(&change.username)
@@ -191,6 +260,7 @@ pub async fn update_profile(tx: &mut Tx, id: UserId, change: &ProfileChange) -> 
         .bind(&change.organization)
         .bind(change.mail_on_finish)
         .bind(change.mail_on_failure)
+        .bind(change.mail_on_signin)
         .execute(&mut *c)
         .await
         .map(|done| done.rows_affected())
@@ -200,22 +270,6 @@ pub async fn update_profile(tx: &mut Tx, id: UserId, change: &ProfileChange) -> 
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Gives an account a role, unless it is the last enabled admin losing theirs; false then, or without such an account.
-pub async fn set_role(tx: &mut Tx, id: UserId, role: &str) -> StoreResult<bool> {
-    let done = on!(tx, |c| {
-        sqlx::query(
-            "update users set role = $2 where id = $1 and ($2 = 'admin' or role <> 'admin' or exists
-             (select 1 from users o where o.role = 'admin' and not o.disabled and o.id <> $1))",
-        )
-        .bind(id)
-        .bind(role)
-        .execute(&mut *c)
-        .await?
-        .rows_affected()
-    });
-    Ok(done == 1)
 }
 
 /// Stores the hash of a token that is sent by mail.
@@ -242,6 +296,17 @@ pub async fn insert_token(
     Ok(())
 }
 
+/// Whose token this is, without spending it; `None` if it is unknown, spent or over.
+pub async fn token_owner(tx: &mut Tx, (purpose, hash): (&str, &str), now: DateTime<Utc>) -> StoreResult<Option<User>> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from mail_tokens t join users u on u.id = t.user_id where t.hash = $1 and t.purpose = $2
+         and t.used_at is null and t.expires_at > $3 and not u.disabled"
+    );
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(hash).bind(purpose).bind(now).fetch_optional(&mut *c).await?))
+}
+
 /// Spends a token; `None` if it is unknown, spent or over.
 pub async fn spend_token(
     tx: &mut Tx,
@@ -259,6 +324,33 @@ pub async fn spend_token(
         .fetch_optional(&mut *c)
         .await?
     }))
+}
+
+/// Spends every token of a user for one purpose.
+pub async fn spend_tokens(tx: &mut Tx, user: UserId, purpose: &str, now: DateTime<Utc>) -> StoreResult<()> {
+    on!(tx, |c| {
+        sqlx::query("update mail_tokens set used_at = $3 where user_id = $1 and purpose = $2 and used_at is null")
+            .bind(user)
+            .bind(purpose)
+            .bind(now)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
+    });
+    Ok(())
+}
+
+/// Gives an account another password hash.
+pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str) -> StoreResult<()> {
+    on!(tx, |c| {
+        sqlx::query("update users set password_hash = $2 where id = $1")
+            .bind(id)
+            .bind(hash)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
+    });
+    Ok(())
 }
 
 /// Deletes tokens that were over before `before`.

@@ -135,8 +135,8 @@ impl From<StepRow> for Step {
     }
 }
 
-/// Saves what commands did to workflows that were loaded with [`lock`] in this transaction. Every row is compared with
-/// what it was; one that is not gives [`StoreError::Conflict`].
+/// Saves what commands did to workflows that were loaded with [`lock`] in this transaction. Every row is compared with what it was; one that is not gives [`StoreError::Conflict`]. Whatever changes a workflow
+/// writes an audit entry, so the number of the newest one is its version.
 pub async fn save(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreResult<()> {
     let mut inserts = Vec::new();
     let mut updates = Vec::new();
@@ -153,10 +153,12 @@ pub async fn save(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreRes
             }
         }
     }
+    let before = |w: &Workflow, all: &[Changes]| w.audit_seq - all.iter().map(|c| c.audit.len() as i64).sum::<i64>();
+    let workflows: Vec<_> = changed.iter().map(|(w, changes)| (w, before(w, changes))).collect();
+    // First, since the version tells of every conflict.
+    update_workflows(tx, &workflows).await?;
     insert_steps(tx, &inserts).await?;
     update_steps(tx, &updates).await?;
-    let workflows: Vec<&Workflow> = changed.iter().map(|(w, _)| w).collect();
-    update_workflows(tx, &workflows).await?;
     let entries: Vec<_> =
         changed.iter().flat_map(|(w, changes)| changes.iter().flat_map(|c| &c.audit).map(|e| (w.id, e))).collect();
     insert_audit(tx, &entries).await?;
@@ -231,7 +233,8 @@ async fn update_steps(tx: &mut Tx, rows: &[StepUpdate<'_>]) -> StoreResult<()> {
     Ok(())
 }
 
-async fn update_workflows(tx: &mut Tx, rows: &[&Workflow]) -> StoreResult<()> {
+/// Workflows, each with the version that it had.
+async fn update_workflows(tx: &mut Tx, rows: &[(&Workflow, i64)]) -> StoreResult<()> {
     for piece in pieces(rows) {
         let done = batch!(tx, |q| {
             q.push(
@@ -239,12 +242,15 @@ async fn update_workflows(tx: &mut Tx, rows: &[&Workflow]) -> StoreResult<()> {
                  max_cost = v.column6, planner = v.column7, audit_seq = v.column8, audit_hash = v.column9,
                  started_at = v.column10, completed_at = v.column11 from (",
             );
-            q.push_values(piece, |mut row, w| {
+            q.push_values(piece, |mut row, (w, before)| {
                 row.push_bind(w.id).push_bind(w.status.as_str()).push_bind(w.reason.clone()).push_bind(w.error.clone());
                 row.push_bind(w.cost).push_bind(w.max_cost).push_bind(w.planner.clone()).push_bind(w.audit_seq);
-                row.push_bind(w.audit_hash.clone()).push_bind(w.started_at).push_bind(w.completed_at);
+                row.push_bind(w.audit_hash.clone())
+                    .push_bind(w.started_at)
+                    .push_bind(w.completed_at)
+                    .push_bind(*before);
             });
-            q.push(") as v where workflows.id = v.column1 and workflows.audit_seq <= v.column8");
+            q.push(") as v where workflows.id = v.column1 and workflows.audit_seq = v.column12");
         });
         if done != piece.len() as u64 {
             return Err(StoreError::Conflict("workflow"));

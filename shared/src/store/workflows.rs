@@ -1,5 +1,7 @@
 //! Workflows as people see them: accepting an intent, reading one, listing, the audit trail; and leases.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::FromRow;
@@ -278,6 +280,7 @@ pub async fn extend_leases(
     until: DateTime<Utc>,
 ) -> StoreResult<Vec<(WorkflowId, String)>> {
     let mut kept = Vec::new();
+    hold(tx, held.iter().map(|(workflow, ..)| *workflow)).await?;
     for piece in pieces(held) {
         let rows: Vec<(WorkflowId, String)> = on!(tx, |c| {
             let mut q = sqlx::QueryBuilder::new("update steps set lease_until = ");
@@ -305,6 +308,25 @@ pub async fn extend_leases(
         });
     }
     Ok(kept)
+}
+
+/// Keeps workflows from being changed until the transaction ends, in the order of their ids like whoever changes them.
+async fn hold(tx: &mut Tx, ids: impl Iterator<Item = WorkflowId>) -> StoreResult<()> {
+    if tx.has_one_writer() {
+        return Ok(());
+    }
+    let ids: Vec<_> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+    for piece in pieces(&ids) {
+        batch!(tx, |q| {
+            q.push("select 1 from workflows where id in (");
+            let mut list = q.separated(", ");
+            for id in piece {
+                list.push_bind(*id);
+            }
+            q.push(") order by id for share");
+        });
+    }
+    Ok(())
 }
 
 /// How many of a user's workflows are in a state.

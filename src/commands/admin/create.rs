@@ -7,10 +7,13 @@ use std::io::stdin;
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
+use serde_json::json;
 use shared::config::TrialConfig;
 use shared::email::Mailbox;
 use shared::ids::UserId;
+use shared::password_rules;
 use shared::passwords::Passwords;
+use shared::store::account_events::EventKind;
 use shared::store::credits::{self, Trial};
 use shared::store::users::{self, User};
 use shared::store::{Db, StoreResult, Tx};
@@ -36,7 +39,8 @@ pub struct Options {
 pub async fn run(db: &Db, trial: TrialConfig, options: Options, now: DateTime<Utc>) -> anyhow::Result<String> {
     let address = options.email.parse::<Mailbox>();
     let email = address.with_context(|| format!("\"{}\" is not an address", options.email))?.email.to_string();
-    let password = if options.password_stdin { given_password()? } else { tokens::random()?.0 };
+    let password =
+        if options.password_stdin { given_password(&[&email, &options.full_name])? } else { tokens::random()?.0 };
     let password_hash = Passwords::new(1)?.hash(password.clone()).await?;
     let mut user = new_admin(email, options.full_name, password_hash, now);
     let mut tx = db.begin().await?;
@@ -49,17 +53,21 @@ pub async fn run(db: &Db, trial: TrialConfig, options: Options, now: DateTime<Ut
     let credits = trial.credits;
     let trial = Trial { started_at: now, ends_at: now + TimeDelta::days(trial.days), credits_total: credits, credits };
     credits::start_trial(&mut tx, user.id, &trial).await?;
+    super::record(&mut tx, EventKind::SignedUp, &user, (json!({"role": ADMIN}), now)).await?;
     tx.commit().await?;
     let made = format!("{} is an admin now, with the user name {}.", user.email, user.username);
     Ok(if options.password_stdin { made } else { format!("{made}\nThe password, shown only now: {password}") })
 }
 
-fn given_password() -> anyhow::Result<String> {
+/// The password must be as good as anybody's; one that is made is random and needs no check.
+fn given_password(about: &[&str]) -> anyhow::Result<String> {
     let mut line = String::new();
     stdin().read_line(&mut line).context("the password cannot be read")?;
     let password = line.trim_end_matches(['\r', '\n']);
-    if !(12..=256).contains(&password.chars().count()) {
-        bail!("the password must have 12 to 256 characters");
+    let faults: Vec<_> =
+        password_rules::check("password", password, about).into_iter().map(|fault| fault.message).collect();
+    if !faults.is_empty() {
+        bail!("the password {}", faults.join(", "));
     }
     Ok(password.to_owned())
 }
@@ -80,7 +88,9 @@ fn new_admin(email: String, full_name: String, password_hash: String, now: DateT
         disabled: false,
         mail_on_finish: false,
         mail_on_failure: true,
+        mail_on_signin: true,
         created_at: now,
+        deleted_at: None,
     }
 }
 

@@ -4,10 +4,10 @@
 //! read. It is good for the answers of this program and no others: it expects a `Content-Length`.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Room for an answer of the usual size.
 const ROOM: usize = 4096;
@@ -32,7 +32,17 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?)
+    }
+
+    /// Connects from an address of this machine.
+    pub async fn open_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        Self::over(socket.connect(address).await?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, answer: Vec::with_capacity(ROOM) })
     }
@@ -53,10 +63,16 @@ impl Connection {
         }
     }
 
-    /// The last answer as text, for telling what went wrong.
+    /// The last answer as text, for telling what went wrong and for looking at its headers.
     pub fn answer(&self) -> String {
         String::from_utf8_lossy(&self.answer).into_owned()
     }
+}
+
+/// Whether an answer has a header of that name.
+pub fn has_header(answer: &str, name: &str) -> bool {
+    let headers = answer.lines().skip(1).take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(':'));
+    headers.map(|(found, _)| found).any(|found| found.eq_ignore_ascii_case(name))
 }
 
 /// Status and whole length of an answer, once its head is there.
@@ -83,6 +99,22 @@ mod tests {
         assert_eq!(head(answer).unwrap(), Some((202, answer.len() + 5)));
         assert_eq!(head(&answer[..40]).unwrap(), None);
         assert!(head(b"HTTP/1.1 202 Accepted\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_header_is_found_whatever_its_case_and_not_in_the_body() {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nContent-Length: 13\r\n\r\nAllow: nobody";
+        assert!(has_header(answer, "Retry-After"));
+        assert!(!has_header(answer, "Allow"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_connection_comes_from_the_address_that_it_is_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let source = Ipv4Addr::new(127, 1, 2, 3);
+        let _connection = Connection::open_from(source, listener.local_addr().unwrap()).await.unwrap();
+        assert_eq!(listener.accept().await.unwrap().1.ip(), source);
     }
 
     #[tokio::test]

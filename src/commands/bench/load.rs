@@ -43,23 +43,24 @@ impl Load<'_> {
         all.await.context("the API does not answer any more")?
     }
 
-    /// Submits `per_second` for `span`, one after the other; gives how many intents were accepted.
-    pub async fn paced(&self, body: &str, per_second: u32, span: Duration) -> anyhow::Result<u64> {
+    /// Submits `per_second` for `span`, one after the other; gives how long the answer of each took, all accepted.
+    pub async fn paced(&self, body: &str, per_second: u32, span: Duration) -> anyhow::Result<Vec<Duration>> {
         let requests = self.requests(body)?;
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut connection = Connection::open(self.apis[0]).await.context("the API takes no connection")?;
         let begin = Instant::now();
-        let mut accepted = 0;
+        let mut took = Vec::new();
         for request in requests.iter().cycle() {
             ticks.tick().await;
             if begin.elapsed() >= span {
                 break;
             }
+            let sent = Instant::now();
             submit(&mut connection, request).await?;
-            accepted += 1;
+            took.push(sent.elapsed());
         }
-        Ok(accepted)
+        Ok(took)
     }
 
     fn requests(&self, body: &str) -> anyhow::Result<Vec<Vec<u8>>> {

@@ -11,6 +11,7 @@ mod place;
 mod process;
 mod report;
 mod servers;
+mod signins;
 mod system;
 mod usage;
 mod users;
@@ -28,6 +29,7 @@ use self::load::Load;
 use self::phases::Throughput;
 use self::place::Place;
 use self::report::{Goals, Row};
+use self::signins::Hashed;
 use self::system::System;
 use self::usage::Watch;
 use self::users::Users;
@@ -72,6 +74,11 @@ impl Options {
         self.scaled || self.database_url.is_some()
     }
 
+    /// Processes that answer HTTP.
+    const fn apis(&self) -> u8 {
+        if self.is_scaled() { self.api_processes } else { 1 }
+    }
+
     const fn span(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
@@ -102,8 +109,9 @@ async fn measure_all(options: &Options, place: &Place) -> anyhow::Result<Vec<Row
     let goals = if options.is_scaled() { Goals::SCALED } else { Goals::EMBEDDED };
     report::progress("the limit: single inserts");
     let limit = place.single_inserts(options.span()).await?;
+    let password = signins::hashed(options.apis().into()).await?;
     let secret = tokens::random()?.0;
-    let users = Users::create(place.db(), &secret, Clock::System.now()).await?;
+    let users = Users::create(place.db(), &secret, &password.hash, Clock::System.now()).await?;
     let system = System::start(place, &secret, options).await?;
     let load = Load { apis: &system.apis, users: &users, db: place.db() };
     let watch = Watch { roles: system.pids(), servers: place.servers() };
@@ -125,6 +133,8 @@ async fn measure_all(options: &Options, place: &Place) -> anyhow::Result<Vec<Row
     rows.push(Row::new("intents accepted", "/s", accepting.per_second).at_least(goal).limit(limit));
     rows.push(Row::new("CPU of one accepted intent, everything counted", "us", accepting.cpu_us));
     rows.push(Row::new("memory of all roles, most under load", "MB", watch.peak_memory()?).at_most(Goals::LOADED_MB));
+    rows.extend(signing_in(&load, options, &password).await?);
+    rows.push(Row::new("memory of all roles, most with the flood as well", "MB", watch.peak_memory()?));
     if options.history > 0 {
         let template = load.first_completed(began).await?;
         drop(system);
@@ -158,6 +168,26 @@ async fn latency(load: &Load<'_>, options: &Options, goals: &Goals) -> anyhow::R
         Row::new("submit to first step starts, p99", "ms", found.start.1).at_most(goals.start_ms.1),
         Row::new("submit to first step has run, p50", "ms", found.run.0),
         Row::new("submit to first step has run, p99", "ms", found.run.1),
+    ])
+}
+
+/// What intents and a flood of sign-ins take from each other.
+async fn signing_in(load: &Load<'_>, options: &Options, password: &Hashed) -> anyhow::Result<Vec<Row>> {
+    let span = options.span() * 2;
+    report::progress("submit to answer at 20 per second");
+    let alone = phases::answers(load, span).await?;
+    report::progress("the same beside a flood of sign-ins");
+    let (beside, flooded) = tokio::try_join!(phases::answers(load, span), signins::flood(load.apis, span))?;
+    Ok(vec![
+        Row::new("submit to answer, alone, p50", "ms", alone.0),
+        Row::new("submit to answer, alone, p99", "ms", alone.1),
+        Row::new("submit to answer, beside a flood of sign-ins, p50", "ms", beside.0).limit(alone.0),
+        Row::new("submit to answer, beside a flood of sign-ins, p99", "ms", beside.1).limit(alone.1),
+        Row::new("one password checked while nothing else runs", "ms", password.check_ms),
+        Row::new("sign-ins of the flood", "/s", flooded.per_second).limit(password.checks_per_second),
+        Row::new("sign-in to answer in the flood, p50", "ms", flooded.took_ms.0),
+        Row::new("sign-in to answer in the flood, p99", "ms", flooded.took_ms.1),
+        Row::new("sign-ins shed with 503 and Retry-After, of all", "%", flooded.shed_percent),
     ])
 }
 

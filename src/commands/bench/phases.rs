@@ -1,5 +1,6 @@
 //! The measurements, one after the other on one running system.
 
+use std::iter::successors;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -32,7 +33,7 @@ pub struct Throughput {
     pub cpu_us: f64,
 }
 
-/// Times until a first step: (p50, p99), in milliseconds.
+/// Times until a first step: p50 and p99, in milliseconds.
 pub struct Latency {
     /// Until a worker took it.
     pub start: (f64, f64),
@@ -56,18 +57,39 @@ pub async fn idle_cpu(watch: &Watch) -> anyhow::Result<f64> {
 /// Submits at a slow pace; gives how long the first steps took to come.
 pub async fn latency(load: &Load<'_>, span: Duration) -> anyhow::Result<Latency> {
     let since = measure::before_all_from(Clock::System.now());
-    let accepted = load.paced(&intent(None), PER_SECOND, span).await?;
-    load.all_completed(since, accepted, PATIENCE).await?;
+    let accepted = load.paced(&intent(None), PER_SECOND, span).await?.len();
+    load.all_completed(since, accepted as u64, PATIENCE).await?;
     let steps = load.first_steps(since).await?;
     if steps.is_empty() {
         bail!("no workflow has run");
     }
     let times = |until: &dyn Fn(&measure::FirstStep) -> DateTime<Utc>| {
-        let mut all: Vec<f64> = steps.iter().map(|step| between(step.accepted_at, until(step))).collect();
-        all.sort_by(f64::total_cmp);
-        (percentile(&all, 0.50), percentile(&all, 0.99))
+        p50_p99(steps.iter().map(|step| between(step.accepted_at, until(step))).collect())
     };
     Ok(Latency { start: times(&|step| step.started_at), run: times(&|step| step.finished_at) })
+}
+
+/// Submits at the same pace; gives how long the answers took to come: p50 and p99, in milliseconds.
+pub async fn answers(load: &Load<'_>, span: Duration) -> anyhow::Result<(f64, f64)> {
+    let since = measure::before_all_from(Clock::System.now());
+    let took = load.paced(&intent(None), PER_SECOND, span).await?;
+    if took.is_empty() {
+        bail!("no intent was submitted");
+    }
+    load.all_completed(since, took.len() as u64, PATIENCE).await?;
+    Ok(p50_p99(with_held_up(&took, Duration::from_secs(1) / PER_SECOND)))
+}
+
+/// The times in milliseconds, also those of the requests that were not sent while a slow answer was waited for: each
+/// would have been sent one `pace` after the other, and have waited for the rest of that time.
+fn with_held_up(took: &[Duration], pace: Duration) -> Vec<f64> {
+    took.iter().flat_map(|took| successors(Some(*took), move |left| left.checked_sub(pace))).map(millis).collect()
+}
+
+/// The median and what one in a hundred is above; of at least one value.
+pub fn p50_p99(mut all: Vec<f64>) -> (f64, f64) {
+    all.sort_by(f64::total_cmp);
+    (percentile(&all, 0.50), percentile(&all, 0.99))
 }
 
 fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
@@ -152,6 +174,13 @@ mod tests {
         let sorted: Vec<f64> = (1..=200).map(f64::from).collect();
         assert_eq!((percentile(&sorted, 0.50), percentile(&sorted, 0.99)), (100.0, 198.0));
         assert_eq!((percentile(&[7.0], 0.50), percentile(&[7.0], 0.99)), (7.0, 7.0));
+    }
+
+    #[test]
+    fn a_slow_answer_counts_for_those_that_it_held_up_as_well() {
+        let took = [10, 170, 50].map(Duration::from_millis);
+        let all: Vec<_> = with_held_up(&took, Duration::from_millis(50)).iter().map(|ms| ms.round() as u64).collect();
+        assert_eq!(all, [10, 170, 120, 70, 20, 50, 0]);
     }
 
     #[test]

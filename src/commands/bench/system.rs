@@ -40,8 +40,7 @@ impl System {
         let launcher = Launcher { place, secret };
         let begin = Instant::now();
         let mut system = Self { roles: Vec::new(), apis: Vec::new(), ready_after: Duration::ZERO };
-        let apis = if options.is_scaled() { options.api_processes } else { 1 };
-        for number in 0..apis {
+        for number in 0..options.apis() {
             let address = free_address()?;
             let role = if options.is_scaled() { "api" } else { "serve" };
             system.roles.push(launcher.launch(role, number, address)?);

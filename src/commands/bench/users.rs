@@ -1,9 +1,11 @@
-//! The accounts that submit. They are put into the database, so that no password has to be hashed for them.
+//! The accounts that submit and sign in. They are put into the database, all with the hash of one password, so that only
+//! one has to be made.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use shared::domain::tier::Tier;
 use shared::ids::{SessionId, UserId};
+use shared::store::account_events::Origin;
 use shared::store::credits::{self, Subscription};
 use shared::store::sessions::{self, Session};
 use shared::store::users::{self, User};
@@ -27,11 +29,11 @@ pub struct Users {
 
 impl Users {
     /// Stores the accounts. Their tokens are signed with `secret`, which the roles must have too.
-    pub async fn create(db: &Db, secret: &str, now: DateTime<Utc>) -> StoreResult<Self> {
+    pub async fn create(db: &Db, secret: &str, password_hash: &str, now: DateTime<Utc>) -> StoreResult<Self> {
         let mut all = Vec::with_capacity(USERS);
         let mut tx = db.begin().await?;
         for number in 0..USERS {
-            all.push(create(&mut tx, number, now).await?);
+            all.push(create(&mut tx, account(number, password_hash, now)).await?);
         }
         tx.commit().await?;
         let tokens = Tokens::new(ISSUER, &SecretString::from(secret), None);
@@ -50,8 +52,13 @@ impl Users {
     }
 }
 
-async fn create(tx: &mut Tx, number: usize, now: DateTime<Utc>) -> StoreResult<(UserId, SessionId)> {
-    let user = account(number, now);
+/// The address of an account.
+pub fn email(number: usize) -> String {
+    format!("bench-{number}@bench.invalid")
+}
+
+async fn create(tx: &mut Tx, user: User) -> StoreResult<(UserId, SessionId)> {
+    let now = user.created_at;
     users::insert(tx, &user).await?;
     let current_period_end = now + FAR;
     let status = "active".to_owned();
@@ -65,17 +72,16 @@ async fn create(tx: &mut Tx, number: usize, now: DateTime<Utc>) -> StoreResult<(
         expires_at: now + FAR,
         revoked_at: None,
     };
-    sessions::insert(tx, &session, None, None).await?;
+    sessions::insert(tx, &session, &Origin::default(), None).await?;
     Ok((user.id, session.id))
 }
 
-fn account(number: usize, now: DateTime<Utc>) -> User {
+fn account(number: usize, password_hash: &str, now: DateTime<Utc>) -> User {
     User {
         id: UserId::new(now),
-        email: format!("bench-{number}@bench.invalid"),
+        email: email(number),
         username: format!("bench-{number}"),
-        // Not the hash of any password: nobody signs in.
-        password_hash: String::new(),
+        password_hash: password_hash.to_owned(),
         full_name: "Benchmark".to_owned(),
         role: ROLE.to_owned(),
         organization: None,
@@ -86,6 +92,8 @@ fn account(number: usize, now: DateTime<Utc>) -> User {
         disabled: false,
         mail_on_finish: false,
         mail_on_failure: false,
+        mail_on_signin: true,
         created_at: now,
+        deleted_at: None,
     }
 }

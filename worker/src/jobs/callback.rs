@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use shared::ids::WorkflowId;
 use shared::job::Job;
-use shared::store::{StoreResult, outbox, workflows};
+use shared::store::{StoreResult, outbox, workflow_rows, workflows};
 
 use crate::Worker;
 use crate::actions::{ActionError, Run};
@@ -22,6 +22,7 @@ pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
     let view = workflows::view(&mut reader, workflow).await?;
     drop(reader);
     let now = services.clock.now();
+    let told = view.as_ref().and_then(|view| view.completed_at);
     let mut retry = false;
     // A workflow that was resumed meanwhile tells of its next end.
     if let Some(view) = view.filter(|view| view.status.ended())
@@ -51,6 +52,11 @@ pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
         }
     }
     let mut tx = services.db.begin().await?;
+    let locked = workflow_rows::lock(&mut tx, &[workflow]).await?.pop();
+    if locked.is_some_and(|locked| locked.completed_at != told && locked.completed_at.is_some()) {
+        // It was resumed and has ended again meanwhile: the row now stands for that end.
+        return Ok(());
+    }
     if retry {
         outbox::put(&mut tx, &[(job, now + PAUSE)]).await?;
     } else {

@@ -1,6 +1,8 @@
 //! The jobs, one file each. A job that returns an error, or never returns, comes again when its outbox row is due.
 
+pub mod account_link;
 pub mod callback;
+pub mod close_account;
 pub mod plan_workflow;
 pub mod run_step;
 pub mod send_email;
