@@ -10,10 +10,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::account_links::LinkError;
+use shared::domain::entitlement::NotEntitled;
 use shared::domain::plan::FieldError;
 use shared::domain::workflow::Refusal;
 use shared::passwords::PasswordError;
-use shared::qr::TooLong;
+use shared::qr::QrError;
 use shared::seal::SealError;
 use shared::store::StoreError;
 use shared::tokens::TokenError;
@@ -95,6 +96,7 @@ codes! {
     Internal = INTERNAL_SERVER_ERROR,
     Busy = SERVICE_UNAVAILABLE,
     TimedOut = SERVICE_UNAVAILABLE,
+    PaymentsNotConfigured = SERVICE_UNAVAILABLE,
 }
 
 /// Why a request was not done.
@@ -223,8 +225,8 @@ impl From<SealError> for ApiError {
     }
 }
 
-impl From<TooLong> for ApiError {
-    fn from(error: TooLong) -> Self {
+impl From<QrError> for ApiError {
+    fn from(error: QrError) -> Self {
         Self::internal(&error)
     }
 }
@@ -259,6 +261,18 @@ impl From<LinkError> for ApiError {
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
         Self::internal(&error)
+    }
+}
+
+impl From<NotEntitled> for ApiError {
+    fn from(refusal: NotEntitled) -> Self {
+        let code = match refusal {
+            NotEntitled::TrialCreditsExhausted => Code::TrialCreditsExhausted,
+            NotEntitled::TrialExpired => Code::TrialExpired,
+            NotEntitled::SubscriptionRequired => Code::SubscriptionRequired,
+            NotEntitled::WorkflowLimitReached(_) => Code::WorkflowLimitReached,
+        };
+        Self::new(code, refusal.to_string())
     }
 }
 

@@ -15,6 +15,7 @@ mod limits;
 mod ops;
 mod page;
 mod payments;
+mod replay;
 mod routes;
 mod server;
 mod workflows;

@@ -74,6 +74,18 @@ fn map() -> OpenApiRouter<App> {
         // Payments
         .routes(routes!(payments::pricing::pricing))
         .routes(routes!(payments::trial::trial))
+        .routes(routes!(payments::history::history))
+        .routes(routes!(payments::qr::create::create))
+        .routes(routes!(payments::qr::get::get))
+        .routes(routes!(payments::qr::confirm::confirm))
+        .routes(routes!(payments::qr::transactions::transactions))
+        .routes(routes!(payments::subscription::subscription))
+        .routes(routes!(payments::usage::own))
+        .routes(routes!(payments::usage::of))
+        .routes(routes!(payments::subscriptions::list))
+        .routes(routes!(payments::subscriptions::get))
+        .routes(routes!(payments::extend_trial::extend_trial))
+        .routes(routes!(payments::adjust::adjust))
         // Operations
         .routes(routes!(ops::health::live))
         .routes(routes!(ops::health::ready))

@@ -49,3 +49,7 @@ id!(
     /// A signed-in device.
     SessionId
 );
+id!(
+    /// A payment.
+    PaymentId
+);

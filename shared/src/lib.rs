@@ -28,3 +28,4 @@ pub mod telemetry;
 pub mod template;
 pub mod tokens;
 pub mod totp;
+pub mod upi;

@@ -20,6 +20,7 @@ use crate::journeys::client::{Client, Mailbox, PASSWORD, eventually, planned};
 /// Limits have tests of their own; here nothing may run into one.
 const SETTINGS: Settings = &[
     ("TRUSTED_PROXIES", "127.0.0.1"),
+    ("UPI_VPA", "autoos@bank"),
     ("TRIAL_CREDITS", "1000000"),
     ("TIERS_FREE_TRIAL_INTENTS_PER_MINUTE", "1000000"),
     ("TIERS_FREE_TRIAL_INTENTS_PER_HOUR", "1000000"),
@@ -122,8 +123,11 @@ impl World {
         let tokens = BTreeMap::from([("ADMIN", text(&tokens["access_token"]))]);
         let mut this = Self { admin, dictionaries: BTreeMap::new(), tokens };
         this.add_sessions(&nobody, &password).await;
-        this.add_users(&nobody, &Mailbox::Folder(program.data_dir().join("mail"))).await;
+        let mailbox = Mailbox::Folder(program.data_dir().join("mail"));
+        this.add_users(&nobody, &mailbox).await;
+        this.add_subscribers(&nobody, &mailbox).await;
         this.add_workflows().await;
+        this.add_payments(&nobody).await;
         this
     }
 
@@ -169,6 +173,21 @@ impl World {
         self.dictionaries.extend([("to_verify", to_verify), ("to_reset", to_reset), ("passwords", passwords)]);
     }
 
+    /// Accounts that have both a trial and a subscription.
+    async fn add_subscribers(&mut self, nobody: &Client, mailbox: &Mailbox) {
+        let given = json!({"tier": "student", "current_period_end": "2099-01-01T00:00:00Z", "reason": "To be changed"});
+        let mut ids = Vec::new();
+        for number in 0..EACH {
+            let name = format!("subscriber-{number}");
+            let id = text(&sign_up(nobody, &name).await["user"]["user_id"]);
+            let token = mailed(mailbox, &address(&name), "/auth/verify-email").await;
+            nobody.post("/auth/verify-email", &json!({ "token": token })).await.must(200);
+            self.admin.post(&format!("/payments/subscriptions/{id}/adjust"), &given).await.must(200);
+            ids.push(id);
+        }
+        self.dictionaries.insert("subscribers", ids);
+    }
+
     /// Workflows of the admin that wait for a person in every step.
     async fn add_workflows(&mut self) {
         let approval = json!({"action": "approval", "with": {"message": "Go on?"}});
@@ -191,6 +210,19 @@ impl World {
             self.dictionaries.insert(name, ids);
         }
         self.dictionaries.insert("steps", STEPS.map(str::to_owned).to_vec());
+    }
+
+    /// Payments of the admin to look at in every form, and somebody else's to confirm: the plan that begins has limits.
+    async fn add_payments(&mut self, nobody: &Client) {
+        let payer = nobody.with_tokens(&sign_up(nobody, "payer").await["tokens"]);
+        let month = json!({"tier": "student", "billing_cycle": "monthly", "scheme": "upi"});
+        let mut to_confirm = Vec::new();
+        for _ in 0..EACH {
+            to_confirm.push(text(&payer.post("/payments/qr-code", &month).await.must(201)["payment_id"]));
+        }
+        let payment = text(&self.admin.post("/payments/qr-code", &month).await.must(201)["payment_id"]);
+        let forms = ["", ".svg", ".png"].map(|ending| format!("{payment}{ending}"));
+        self.dictionaries.extend([("to_confirm", to_confirm), ("payments", forms.to_vec())]);
     }
 
     /// The configuration with the dictionaries; lists of plain texts look the same in JSON and TOML.

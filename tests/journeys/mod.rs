@@ -52,8 +52,10 @@ mod limits;
 mod mails;
 mod mfa;
 mod passwords;
+mod payments;
 mod scaled;
 mod sessions;
+mod subscriptions;
 mod weak_hashes;
 mod workflows;
 

@@ -5,6 +5,7 @@
 
 mod account_events;
 mod accounts;
+mod adjustments;
 mod closing;
 mod credits;
 mod db;
@@ -14,9 +15,11 @@ mod leases;
 mod mails;
 mod mfa;
 mod outbox;
+mod payments;
 mod sessions;
 mod signing_keys;
 mod subscriptions;
+mod usage;
 mod users;
 mod workflow_rows;
 mod workflows;

@@ -1,6 +1,6 @@
 //! Subscriptions: what they pay for, until when, and whom trial warnings spare.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Months, TimeDelta, Utc};
 use shared::domain::status::Charged;
 use shared::domain::tier::Tier;
 use shared::ids::{UserId, WorkflowId};
@@ -49,6 +49,33 @@ both_engines! {
         assert!(!charge(&mut tx, ada, Some(2), now).await);
         assert!(charge(&mut tx, ada, None, now).await, "no limit");
         assert_eq!(used(&mut tx, ada).await, 3);
+    }
+
+    async fn what_was_used_counts_for_a_month_of_a_longer_period(app: App) {
+        let (ada, start) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let mut tx = begin(&app).await;
+        let year = student("active", start + TimeDelta::days(365));
+        credits::put_subscription(&mut tx, ada, &year, start).await.expect("a subscription");
+        for month in 0..3 {
+            let now = start + Months::new(month);
+            for pays in [true, true, false] {
+                assert_eq!(charge(&mut tx, ada, Some(2), now).await, pays, "{now}");
+            }
+            let (facts, next) = (credits::facts(&mut tx, ada).await.expect("facts"), start + Months::new(month + 1));
+            let subscribed = facts.subscribed.expect("a subscription");
+            assert_eq!(subscribed.counted_from, Some(now));
+            let last = next - TimeDelta::microseconds(1);
+            assert!(!charge(&mut tx, ada, Some(2), last).await, "{last}");
+            assert_eq!([last, next].map(|at| subscribed.used(at)), [2, 0]);
+        }
+        // Written again with the same start, the count goes on; with another, it is what is said.
+        let start_of_next = start + Months::new(12);
+        for (since, at, used) in [(start, start + Months::new(3), 0), (start_of_next, start_of_next, 2)] {
+            let renewed = Subscription { current_period_end: at + Months::new(12), workflows_used: 2, ..year.clone() };
+            credits::put_subscription(&mut tx, ada, &renewed, since).await.expect("a subscription");
+            let facts = credits::facts(&mut tx, ada).await.expect("facts");
+            assert_eq!(facts.subscribed.expect("a subscription").used(at), used);
+        }
     }
 
     async fn many_charges_together_stay_within_each_limit(app: App) {

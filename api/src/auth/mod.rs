@@ -158,6 +158,6 @@ fn is_username(text: &str) -> bool {
 }
 
 /// One line of text of at most so many characters.
-fn is_line(text: &str, most: usize) -> bool {
+pub fn is_line(text: &str, most: usize) -> bool {
     text.chars().count() <= most && !text.chars().any(char::is_control)
 }

@@ -15,11 +15,11 @@ use shared::store::{Db, StoreResult, Tx};
 use utoipa::ToSchema;
 
 use super::gate::{self, Payer};
-use super::replay::{Answer, Key, Turns};
 use super::request::{Estimate, IntentRequest};
 use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::CurrentUser;
+use crate::replay::{Answer, Key, Turns};
 
 /// The most intents of one transaction.
 const BATCH: usize = 64;
@@ -79,7 +79,7 @@ pub async fn accept(
     now: DateTime<Utc>,
 ) -> StoreResult<Vec<ApiResult<Accepted>>> {
     let wanted: Vec<_> = intents.iter().map(|intent| (intent.payer, intent.new.id)).collect();
-    let charges = gate::charge(tx, &wanted, now).await?;
+    let charges = gate::charge(tx, services, &wanted, now).await?;
     let paid = intents.iter().zip(&charges).filter(|(_, charge)| charge.is_ok());
     let rows: Vec<_> =
         paid.map(|(intent, _)| (&intent.new, services.circumstances(intent.actor.clone(), now))).collect();

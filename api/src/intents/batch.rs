@@ -9,13 +9,13 @@ use shared::domain::plan::FieldError;
 use utoipa::ToSchema;
 
 use super::accept::{Accepted, Intent, accept};
-use super::replay::{Answer, Key, Turns};
 use super::request::IntentRequest;
 use crate::App;
 use crate::error::{ApiError, ApiResult};
 use crate::extract::{Body, Submitter};
 use crate::layers::RateNote;
 use crate::limits::Class;
+use crate::replay::{Answer, Key, Turns};
 
 /// Several intents.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,11 +4,11 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 
 use super::accept::{Accepted, Intent, Submission};
-use super::replay::{Answer, Key};
 use super::request::IntentRequest;
 use crate::App;
 use crate::error::ApiResult;
 use crate::extract::{Body, Submitter};
+use crate::replay::{Answer, Key};
 
 /// Accepts an intent: charge, workflow, first job and audit entry are one transaction.
 #[utoipa::path(post, path = "/api/v1/intents", tag = "Intents", security(("bearer" = [])),

@@ -1,10 +1,13 @@
 //! The gate: who may submit, and what it is charged to. Every refusal charges nothing.
 
 use chrono::{DateTime, Utc};
+use shared::domain::entitlement::entitlement;
 use shared::domain::status::Charged;
 use shared::domain::tier::Tier;
+use shared::email::{CreditsLow, Mail};
 use shared::ids::{UserId, WorkflowId};
-use shared::store::{StoreResult, Tx, credits, users};
+use shared::services::Services;
+use shared::store::{StoreResult, Tx, credits, mails, users};
 
 use crate::App;
 use crate::error::{ApiError, Code};
@@ -19,12 +22,15 @@ pub struct Payer {
     pub user: UserId,
     /// Trial or subscription.
     pub charged: Charged,
-    /// How many workflows a period has; `None`: unlimited.
+    /// How many workflows a month has; `None`: unlimited.
     pub limit: Option<i64>,
 }
 
 /// What is left after a charge: trial credits, or nothing that is counted here.
 pub type Left = Option<i64>;
+
+/// So few credits left that the owner of a trial is told.
+const FEW: i64 = 2;
 
 impl Payer {
     /// The signed-in user as a payer.
@@ -37,6 +43,7 @@ impl Payer {
 /// Charges each workflow to its payer, or says why not, in the order given.
 pub async fn charge(
     tx: &mut Tx,
+    services: &Services,
     wanted: &[(Payer, WorkflowId)],
     now: DateTime<Utc>,
 ) -> StoreResult<Vec<Result<Left, ApiError>>> {
@@ -46,7 +53,11 @@ pub async fn charge(
         wanted.iter().partition(|(payer, _)| payer.charged == Charged::Trial);
     let trials: Vec<_> = trials.into_iter().map(|(payer, workflow)| (payer.user, workflow)).collect();
     let subscriptions: Vec<_> = subscriptions.into_iter().map(|(payer, _)| (payer.user, payer.limit)).collect();
-    let mut by_trial = credits::charge_trials(tx, &trials, now).await?.into_iter();
+    let by_trial = credits::charge_trials(tx, &trials, now).await?;
+    for ((user, _), _) in trials.iter().zip(&by_trial).filter(|(_, left)| **left == Some(FEW)) {
+        tell_of_few_credits(tx, services, *user, now).await?;
+    }
+    let mut by_trial = by_trial.into_iter();
     let mut by_subscription = credits::charge_subscriptions(tx, &subscriptions, now).await?.into_iter();
     let mut charges = Vec::with_capacity(wanted.len());
     for (payer, _) in wanted {
@@ -56,25 +67,34 @@ pub async fn charge(
         };
         charges.push(match charge {
             Some(left) => Ok(left),
-            None => Err(refusal(tx, payer, now).await?),
+            None => Err(refusal(tx, services, payer.user, now).await?),
         });
     }
     Ok(charges)
 }
 
+/// Decides on the mail that credits run low, once for all credits that a trial was given so far.
+async fn tell_of_few_credits(tx: &mut Tx, services: &Services, user: UserId, now: DateTime<Utc>) -> StoreResult<()> {
+    let (Some(user), Some(trial)) = (users::by_id(tx, user).await?, credits::trial(tx, user).await?) else {
+        return Ok(());
+    };
+    let mail = Mail::CreditsLow(CreditsLow {
+        name: user.full_name,
+        link: services.config.link("/payments/pricing"),
+        // Fewer, when several were charged together.
+        credits_left: trial.credits,
+        ends_at: trial.ends_at,
+    });
+    mails::put(tx, (user.id, &user.email), &mail, &format!("of {}", trial.credits_total), now).await?;
+    Ok(())
+}
+
 /// Why nothing could be charged.
-async fn refusal(tx: &mut Tx, payer: &Payer, now: DateTime<Utc>) -> StoreResult<ApiError> {
-    let subscription = credits::subscription(tx, payer.user).await?;
-    let trial = credits::trial(tx, payer.user).await?;
-    Ok(match (subscription, trial) {
-        (Some(subscription), _) if subscription.runs(now) => {
-            let limit = payer.limit.unwrap_or_default();
-            ApiError::new(Code::WorkflowLimitReached, format!("All {limit} workflows of this month are used."))
-        }
-        (_, Some(trial)) if trial.ends_at > now => {
-            ApiError::new(Code::TrialCreditsExhausted, "Trial credits exhausted. Please upgrade to continue.")
-        }
-        (None, Some(_)) => ApiError::new(Code::TrialExpired, "Your trial is over. Please upgrade to continue."),
-        _ => ApiError::new(Code::SubscriptionRequired, "Active subscription required. Please upgrade to continue."),
+async fn refusal(tx: &mut Tx, services: &Services, user: UserId, now: DateTime<Utc>) -> StoreResult<ApiError> {
+    let facts = credits::facts(tx, user).await?;
+    Ok(match entitlement(&facts, &services.config.tiers, now).charge {
+        Err(refusal) => refusal.into(),
+        // Something else would pay now than when the session was read.
+        Ok(_) => ApiError::new(Code::Busy, "Your plan has changed at this moment; try again.").retry_after(1),
     })
 }

@@ -5,7 +5,6 @@ pub mod batch;
 pub mod create;
 mod gate;
 pub mod preview;
-mod replay;
 mod request;
 
 /// Micro-dollars as a decimal number of dollars; for answers only.

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use shared::domain::entitlement::{Entitlement, entitlement};
 use shared::domain::plan::Plan;
-use shared::ids::WorkflowId;
+use shared::domain::status::Charged;
+use shared::store::credits;
 use utoipa::ToSchema;
 
-use super::gate::{self, Payer};
 use super::request::{Estimate, IntentRequest};
 use crate::App;
 use crate::error::ApiResult;
@@ -27,13 +28,16 @@ pub struct Preview {
 }
 
 /// Whether an intent would be accepted now.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Entitled {
     /// Whether it would.
     allowed: bool,
     /// Trial credits that would be left.
     #[serde(skip_serializing_if = "Option::is_none")]
     credits_remaining: Option<i64>,
+    /// Workflows of this month that would be left; missing if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflows_remaining: Option<i64>,
     /// Why not, if not.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -52,17 +56,24 @@ pub async fn preview(
     let services = &app.services;
     let planned = request.check(services, "")?;
     let estimate = Estimate::of(&planned.plan, services);
-    let now = services.clock.now();
-    // The same gate as for real, in a transaction that is never committed.
-    let mut tx = services.db.begin().await?;
-    let charge = match current.require_verified() {
-        Ok(()) => gate::charge(&mut tx, &[(Payer::of(&current, &app), WorkflowId::new(now))], now).await?.pop(),
-        Err(refused) => Some(Err(refused)),
-    };
-    drop(tx);
-    let entitled = match charge {
-        Some(Err(error)) => Entitled { allowed: false, credits_remaining: None, reason: Some(error.refusal()?) },
-        charge => Entitled { allowed: true, credits_remaining: charge.and_then(Result::ok).flatten(), reason: None },
+    let entitled = match current.require_verified() {
+        Ok(()) => {
+            let mut reader = services.db.read().await?;
+            let facts = credits::facts(&mut reader, current.user.id).await?;
+            Entitled::from(&entitlement(&facts, &services.config.tiers, services.clock.now()))
+        }
+        Err(refused) => Entitled { reason: Some(refused.refusal()?), ..Entitled::default() },
     };
     Ok(Json(Preview { plan: planned.plan, planner: planned.by.to_string(), estimate, entitled }))
+}
+
+impl From<&Entitlement> for Entitled {
+    fn from(entitlement: &Entitlement) -> Self {
+        let left = entitlement.left().map(|left| left - 1);
+        match entitlement.charge {
+            Ok(Charged::Trial) => Self { allowed: true, credits_remaining: left, ..Self::default() },
+            Ok(Charged::Subscription) => Self { allowed: true, workflows_remaining: left, ..Self::default() },
+            Err(refusal) => Self { reason: Some(refusal.to_string()), ..Self::default() },
+        }
+    }
 }

@@ -3,19 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use shared::domain::tier::Tier;
+use shared::domain::money::{Currency, Money};
+use shared::domain::payment::BillingCycle;
+use shared::domain::tier::{Prices, Tier};
 use utoipa::ToSchema;
 
 use crate::App;
-
-/// An amount of money.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Money {
-    /// In minor units: cents, paise.
-    amount_minor: i64,
-    /// ISO 4217.
-    currency: &'static str,
-}
 
 /// A price by the month and by the year.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,8 +53,8 @@ pub async fn pricing(State(app): State<App>) -> Json<Pricing> {
         let trial = tier == Tier::FreeTrial;
         TierRow {
             tier,
-            usd: price(prices.usd_month, prices.usd_year, "USD"),
-            inr: price(prices.inr_month, prices.inr_year, "INR"),
+            usd: price(prices, Currency::Usd),
+            inr: price(prices, Currency::Inr),
             workflows_per_month: limits.workflows_per_month,
             agents: limits.agents,
             storage_gb: limits.storage_gb,
@@ -74,7 +67,7 @@ pub async fn pricing(State(app): State<App>) -> Json<Pricing> {
     Json(Pricing { tiers: Tier::ALL.into_iter().map(row).collect() })
 }
 
-fn price(month: Option<i64>, year: Option<i64>, currency: &'static str) -> Option<Price> {
-    let money = |amount_minor| Money { amount_minor, currency };
-    Some(Price { monthly: money(month?), annual: money(year?) })
+fn price(prices: &Prices, currency: Currency) -> Option<Price> {
+    let price = |cycle| prices.of(cycle, currency);
+    Some(Price { monthly: price(BillingCycle::Monthly)?, annual: price(BillingCycle::Annual)? })
 }

@@ -4,6 +4,7 @@
 //! twice or a week late, so it asks the database what is missing. To add one: a file with `run`, a line below, and a
 //! line in `timetable.rs`.
 
+pub mod expire_payments;
 pub mod prune;
 pub mod requeue;
 pub mod rotate_signing_keys;

@@ -8,6 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::money::{Currency, Money};
+use super::payment::BillingCycle;
+
 /// What an account is entitled to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +61,19 @@ pub struct Prices {
     pub inr_month: Option<i64>,
     /// A year, in Indian paise.
     pub inr_year: Option<i64>,
+}
+
+impl Prices {
+    /// What a month or a year costs in a currency; none: by agreement.
+    pub fn of(&self, cycle: BillingCycle, currency: Currency) -> Option<Money> {
+        let minor = match (currency, cycle) {
+            (Currency::Usd, BillingCycle::Monthly) => self.usd_month,
+            (Currency::Usd, BillingCycle::Annual) => self.usd_year,
+            (Currency::Inr, BillingCycle::Monthly) => self.inr_month,
+            (Currency::Inr, BillingCycle::Annual) => self.inr_year,
+        };
+        Some(Money { minor: minor?, currency })
+    }
 }
 
 /// What a tier allows.
@@ -169,6 +185,20 @@ mod tests {
         assert_eq!(requests, [600, 900, 1_200, 2_400, 6_000]);
         assert_eq!(Tiers::default().prices(Tier::Employee).inr_year, Some(2_399_900));
         assert_eq!(Tiers::default().prices(Tier::Enterprise).usd_month, None);
+    }
+
+    #[test]
+    fn a_price_is_found_by_cycle_and_currency() {
+        let tiers = Tiers::default();
+        for (cycle, currency, minor) in [
+            (BillingCycle::Monthly, Currency::Usd, 999),
+            (BillingCycle::Annual, Currency::Usd, 9_999),
+            (BillingCycle::Monthly, Currency::Inr, 79_900),
+            (BillingCycle::Annual, Currency::Inr, 799_900),
+        ] {
+            assert_eq!(tiers.prices(Tier::Student).of(cycle, currency), Some(Money { minor, currency }));
+            assert_eq!(tiers.prices(Tier::Enterprise).of(cycle, currency), None);
+        }
     }
 
     #[test]

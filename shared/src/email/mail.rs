@@ -5,11 +5,15 @@
 //! layout uses `name`, which every mail has, and `link`, which a mail has if there is a page to go to.
 
 mod account;
+mod payment;
+mod subscription;
 
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountDeleted, NewSignIn, PasswordChanged, ResetPassword, SessionEnded, VerifyEmail, Welcome};
+pub use payment::PaymentConfirmed;
+pub use subscription::{Change, CreditsLow, SubscriptionChanged};
 
 /// A mail to one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +37,12 @@ pub enum Mail {
     TrialEnding(TrialEnding),
     /// Says that a trial has ended.
     TrialEnded(TrialEnded),
+    /// Says that a payment was found, and what it has bought.
+    PaymentConfirmed(PaymentConfirmed),
+    /// Says that the credits of a trial run low.
+    CreditsLow(CreditsLow),
+    /// Says what an admin changed about a subscription, and why.
+    SubscriptionChanged(SubscriptionChanged),
     /// Says that a workflow has completed.
     WorkflowFinished(WorkflowFinished),
     /// Says that a workflow has failed.
@@ -110,6 +120,9 @@ impl Mail {
             Self::AccountDeleted(_) => "account_deleted",
             Self::TrialEnding(_) => "trial_ending",
             Self::TrialEnded(_) => "trial_ended",
+            Self::PaymentConfirmed(_) => "payment_confirmed",
+            Self::CreditsLow(_) => "credits_low",
+            Self::SubscriptionChanged(_) => "subscription_changed",
             Self::WorkflowFinished(_) => "workflow_finished",
             Self::WorkflowFailed(_) => "workflow_failed",
         }
@@ -119,6 +132,8 @@ impl Mail {
     pub fn samples() -> Vec<(&'static str, Self)> {
         let mut samples = account::samples();
         samples.extend(trial_samples());
+        samples.extend(payment::samples());
+        samples.extend(subscription::samples());
         samples.extend(workflow_samples());
         samples
     }

@@ -2,7 +2,7 @@
 //!
 //! [`Mail`] is what a mail is about, [`render`] turns it into subject, text and HTML, [`Mailer`] delivers. Mails are
 //! sent only by `Job::SendEmail`, from a row that the deciding transaction wrote. To add one: a variant in `mail.rs`,
-//! its struct and a sample there or in `mail/account.rs`, a folder in `templates/` with `subject.txt`, `body.txt` and
+//! its struct and a sample there or in a file of `mail/`, a folder in `templates/` with `subject.txt`, `body.txt` and
 //! `body.html`, its line in `render.rs`; then run the tests with `UPDATE_SNAPSHOTS=1` and look at
 //! `tests/snapshots/mail/`.
 
@@ -12,6 +12,7 @@ mod message;
 mod render;
 
 pub use mail::{AccountDeleted, NewSignIn, PasswordChanged, ResetPassword, SessionEnded, VerifyEmail, Welcome};
+pub use mail::{Change, CreditsLow, PaymentConfirmed, SubscriptionChanged};
 pub use mail::{Mail, TrialEnded, TrialEnding, WorkflowFailed, WorkflowFinished};
 pub use mailer::{FileDrop, MailError, Mailer, SmtpDelivery};
 pub use message::{Email, Mailbox};

@@ -45,7 +45,7 @@ macro_rules! templates {
 }
 
 /// Every template by the name that `extends` and `include` use.
-const TEMPLATES: [(&str, &str); 37] = templates![
+const TEMPLATES: [(&str, &str); 46] = templates![
     "verify_email",
     "welcome",
     "reset_password",
@@ -55,6 +55,9 @@ const TEMPLATES: [(&str, &str); 37] = templates![
     "account_deleted",
     "trial_ending",
     "trial_ended",
+    "payment_confirmed",
+    "credits_low",
+    "subscription_changed",
     "workflow_finished",
     "workflow_failed",
 ];

@@ -74,6 +74,12 @@ kinds! {
     BackupCodeUsed = "backup_code_used",
     /// Credits were granted by the operator.
     CreditsGranted = "credits_granted",
+    /// An admin found the money of a payment at the bank.
+    PaymentConfirmed = "payment_confirmed",
+    /// An admin moved the end of a trial, or gave credits with that.
+    TrialExtended = "trial_extended",
+    /// An admin changed a subscription, or gave one.
+    SubscriptionAdjusted = "subscription_adjusted",
 }
 
 /// Where somebody was.

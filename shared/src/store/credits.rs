@@ -5,45 +5,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
 use super::{StoreError, StoreResult, Tx, batch, pieces};
+use crate::domain::entitlement::{Facts, Subscribed};
 use crate::domain::status::Charged;
-use crate::domain::tier::Tier;
 use crate::ids::{self, UserId, WorkflowId};
 
-/// How long a subscription whose payment failed goes on working.
-pub const GRACE: TimeDelta = TimeDelta::days(7);
+pub use crate::domain::entitlement::{GRACE, Subscription, Trial, runs};
 
-/// A user's trial.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Trial {
-    /// When it started.
-    pub started_at: DateTime<Utc>,
-    /// When it ends.
-    pub ends_at: DateTime<Utc>,
-    /// Credits given in all.
-    pub credits_total: i64,
-    /// Credits left.
-    pub credits: i64,
+/// The columns of [`Subscribed`].
+macro_rules! subscribed {
+    () => {
+        "tier, status, current_period_start, current_period_end, workflows_used, counted_from, billing_cycle"
+    };
 }
-
-/// A user's subscription.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Subscription {
-    /// What was bought.
-    pub tier: Tier,
-    /// As Stripe names it: `active`, `past_due`, `canceled`.
-    pub status: String,
-    /// The end of the period that is paid for.
-    pub current_period_end: DateTime<Utc>,
-    /// Workflows used in this period.
-    pub workflows_used: i64,
-}
+pub(super) use subscribed;
 
 /// Starts a user's trial once; a second call changes nothing.
 pub async fn start_trial(tx: &mut Tx, user: UserId, trial: &Trial) -> StoreResult<bool> {
@@ -135,35 +116,43 @@ pub async fn charge_trials(
             *credits
         }));
     }
-    let sql = "update trials set credits = credits - v.column2 from (";
-    move_balances(tx, (sql, ") as v where user_id = v.column1 and credits >= v.column2"), &counts).await?;
+    take_credits(tx, &counts).await?;
     enter_charges(tx, &entries, now).await?;
     Ok(charged)
 }
 
-/// Takes one of a subscription's workflows for each of `wanted`, which names the payer and how many a period has
+/// A subscription with whose it is.
+#[derive(FromRow)]
+struct Payer {
+    user_id: UserId,
+    #[sqlx(flatten)]
+    subscribed: Subscribed,
+}
+
+/// Takes one of a subscription's workflows for each of `wanted`, which names the payer and how many a month has
 /// (`None`: unlimited), if the subscription entitles at `now`; in the order given.
 pub async fn charge_subscriptions(
     tx: &mut Tx,
     wanted: &[(UserId, Option<i64>)],
     now: DateTime<Utc>,
 ) -> StoreResult<Vec<bool>> {
-    let sql = "select user_id, workflows_used, status, current_period_end from subscriptions where user_id in (";
-    let rows: Vec<(UserId, i64, String, DateTime<Utc>)> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
-    let running = rows.into_iter().filter(|(_, _, status, end)| runs(status, *end, now));
-    let mut used: BTreeMap<_, _> = running.map(|(user, used, ..)| (user, used)).collect();
+    let sql = concat!("select user_id, ", subscribed!(), " from subscriptions where user_id in (");
+    let payers: Vec<Payer> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
+    let running = payers.into_iter().filter(|payer| payer.subscribed.subscription.runs(now));
+    let months =
+        running.map(|Payer { user_id, subscribed }| (user_id, (subscribed.used(now), subscribed.month(now).0)));
+    let mut months: BTreeMap<_, _> = months.collect();
     let mut charged = Vec::with_capacity(wanted.len());
-    let mut counts = BTreeMap::new();
+    let mut counted = BTreeMap::new();
     for (user, limit) in wanted {
-        let free = used.get_mut(user).filter(|used| limit.is_none_or(|limit| **used < limit));
-        charged.push(free.is_some());
-        if let Some(used) = free {
-            *used += 1;
-            *counts.entry(*user).or_insert(0_i64) += 1;
+        let month = months.get_mut(user).filter(|(used, _)| limit.is_none_or(|limit| *used < limit));
+        charged.push(month.is_some());
+        if let Some(month) = month {
+            month.0 += 1;
+            counted.insert(*user, *month);
         }
     }
-    let sql = "update subscriptions set workflows_used = workflows_used + v.column2 from (";
-    move_balances(tx, (sql, ") as v where user_id = v.column1"), &counts).await?;
+    set_used(tx, &counted).await?;
     Ok(charged)
 }
 
@@ -189,20 +178,34 @@ where
     Ok(rows)
 }
 
-/// Changes the balances of rows that [`lock`] has read by the counts; the statement stands around the values.
-async fn move_balances(
-    tx: &mut Tx,
-    (before, after): (&'static str, &'static str),
-    counts: &BTreeMap<UserId, i64>,
-) -> StoreResult<()> {
+/// Takes credits from trials that [`lock`] has read.
+async fn take_credits(tx: &mut Tx, counts: &BTreeMap<UserId, i64>) -> StoreResult<()> {
     let counts: Vec<_> = counts.iter().collect();
     for piece in pieces(&counts) {
         let done = batch!(tx, |q| {
-            q.push(before);
+            q.push("update trials set credits = credits - v.column2 from (");
             q.push_values(piece, |mut row, (user, count)| {
                 row.push_bind(**user).push_bind(**count);
             });
-            q.push(after);
+            q.push(") as v where user_id = v.column1 and credits >= v.column2");
+        });
+        if done != piece.len() as u64 {
+            return Err(StoreError::Conflict("balance"));
+        }
+    }
+    Ok(())
+}
+
+/// Sets what was used, and since when, of subscriptions that [`lock`] has read.
+async fn set_used(tx: &mut Tx, counted: &BTreeMap<UserId, (i64, DateTime<Utc>)>) -> StoreResult<()> {
+    let counted: Vec<_> = counted.iter().collect();
+    for piece in pieces(&counted) {
+        let done = batch!(tx, |q| {
+            q.push("update subscriptions set workflows_used = v.column2, counted_from = v.column3 from (");
+            q.push_values(piece, |mut row, (user, (used, since))| {
+                row.push_bind(**user).push_bind(*used).push_bind(*since);
+            });
+            q.push(") as v where user_id = v.column1");
         });
         if done != piece.len() as u64 {
             return Err(StoreError::Conflict("balance"));
@@ -258,22 +261,6 @@ pub async fn refunded(tx: &mut Tx, workflow: WorkflowId) -> StoreResult<bool> {
     Ok(entries > 0)
 }
 
-impl Subscription {
-    /// Whether it entitles at `now`.
-    pub fn runs(&self, now: DateTime<Utc>) -> bool {
-        runs(&self.status, self.current_period_end, now)
-    }
-}
-
-/// Whether a subscription of this status and period entitles at `now`.
-pub fn runs(status: &str, current_period_end: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    match status {
-        "active" => current_period_end > now,
-        "past_due" => current_period_end + GRACE > now,
-        _ => false,
-    }
-}
-
 /// A user's trial, if it was ever started.
 pub async fn trial(tx: &mut Tx, user: UserId) -> StoreResult<Option<Trial>> {
     Ok(on!(tx, |c| {
@@ -294,7 +281,14 @@ pub async fn subscription(tx: &mut Tx, user: UserId) -> StoreResult<Option<Subsc
     }))
 }
 
-/// Writes a subscription as it now is.
+/// What decides on a user's entitlement.
+pub async fn facts(tx: &mut Tx, user: UserId) -> StoreResult<Facts> {
+    let sql = concat!("select ", subscribed!(), " from subscriptions where user_id = $1");
+    let subscribed = on!(tx, |c| sqlx::query_as(sql).bind(user).fetch_optional(&mut *c).await?);
+    Ok(Facts { trial: trial(tx, user).await?, subscribed })
+}
+
+/// Writes a subscription as it now is; with another start of its period, what was used counts from there.
 pub async fn put_subscription(
     tx: &mut Tx,
     user: UserId,
@@ -306,7 +300,9 @@ pub async fn put_subscription(
             "insert into subscriptions (user_id, tier, status, current_period_start, current_period_end, workflows_used)
              values ($1, $2, $3, $4, $5, $6) on conflict (user_id) do update set tier = excluded.tier,
              status = excluded.status, current_period_start = excluded.current_period_start,
-             current_period_end = excluded.current_period_end, workflows_used = excluded.workflows_used",
+             current_period_end = excluded.current_period_end, workflows_used = excluded.workflows_used,
+             counted_from = case when subscriptions.current_period_start = excluded.current_period_start
+             then subscriptions.counted_from end",
         )
         .bind(user)
         .bind(subscription.tier.name())

@@ -1,0 +1,181 @@
+//! Payments. Their status only moves forward, by conditional updates: whoever tells of the money, and how often, a
+//! payment is paid once. Rows are never deleted.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::{StoreResult, Tx};
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::{BillingCycle, PaymentKind, PaymentStatus, Scheme};
+use crate::domain::tier::Tier;
+use crate::ids::{PaymentId, UserId};
+
+/// A payment.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Payment {
+    /// Its id; later payments have greater ones.
+    pub id: PaymentId,
+    /// Who pays.
+    pub user_id: Option<UserId>,
+    /// What sort of payment it is.
+    pub kind: PaymentKind,
+    /// How it is made.
+    pub scheme: Scheme,
+    /// What it buys.
+    pub tier: Tier,
+    /// For how long.
+    pub billing_cycle: BillingCycle,
+    /// How much, in minor units of the currency.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// What the QR code says.
+    pub payload: String,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// Until when it is waited for.
+    pub expires_at: DateTime<Utc>,
+    /// When the money was found.
+    pub paid_at: Option<DateTime<Utc>>,
+    /// What the bank calls it.
+    pub reference: Option<String>,
+    /// The admin who found the money.
+    pub confirmed_by: Option<UserId>,
+    /// Whether the money was found when nobody waited for it any more.
+    pub late: bool,
+}
+
+impl Payment {
+    /// How much it is.
+    pub const fn money(&self) -> Money {
+        Money { minor: self.amount, currency: self.currency }
+    }
+
+    /// Whether nobody waits for it any more at `now`, which has not been noted.
+    pub fn is_overdue(&self, now: DateTime<Utc>) -> bool {
+        self.status == PaymentStatus::Pending && self.expires_at <= now
+    }
+
+    /// The payment as it is at `now`, whether its end has been noted or not.
+    #[must_use]
+    pub fn seen_at(self, now: DateTime<Utc>) -> Self {
+        if self.is_overdue(now) { Self { status: PaymentStatus::Expired, ..self } } else { self }
+    }
+}
+
+/// The columns of [`Payment`].
+macro_rules! columns {
+    () => {
+        "id, user_id, kind, scheme, tier, billing_cycle, amount, currency, status, payload, created_at, expires_at,
+         paid_at, reference, confirmed_by, late"
+    };
+}
+
+/// Stores a payment that nobody has made yet.
+pub async fn insert(tx: &mut Tx, payment: &Payment) -> StoreResult<()> {
+    on!(tx, |c| {
+        sqlx::query(
+            "insert into payments (id, user_id, kind, scheme, tier, billing_cycle, amount, currency, status, payload,
+             created_at, expires_at, late) values ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, $10, $11, false)",
+        )
+        .bind(payment.id)
+        .bind(payment.user_id)
+        .bind(payment.kind.as_str())
+        .bind(payment.scheme.as_str())
+        .bind(payment.tier.name())
+        .bind(payment.billing_cycle.as_str())
+        .bind(payment.amount)
+        .bind(payment.currency.code())
+        .bind(&payment.payload)
+        .bind(payment.created_at)
+        .bind(payment.expires_at)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    });
+    Ok(())
+}
+
+/// Reads a payment.
+pub async fn get(tx: &mut Tx, id: PaymentId) -> StoreResult<Option<Payment>> {
+    let sql = concat!("select ", columns!(), " from payments where id = $1");
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(&mut *c).await?))
+}
+
+/// Which payments to read; what is `None` does not matter.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Those of this account.
+    pub user: Option<UserId>,
+    /// Those of this sort.
+    pub kind: Option<PaymentKind>,
+    /// Those before this one.
+    pub before: Option<PaymentId>,
+}
+
+/// Reads payments, the newest first.
+pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> StoreResult<Vec<Payment>> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from payments where (cast($1 as uuid) is null or user_id = $1) and (cast($2 as text) is null or kind = $2)
+         and (cast($3 as uuid) is null or id < $3) order by id desc limit $4"
+    );
+    Ok(on!(tx, |c| {
+        sqlx::query_as(sql)
+            .bind(filter.user)
+            .bind(filter.kind.map(PaymentKind::as_str))
+            .bind(filter.before)
+            .bind(limit)
+            .fetch_all(&mut *c)
+            .await?
+    }))
+}
+
+/// Notes the end of payments that nobody has made in time, of one or of all; gives how many there were.
+pub async fn expire(tx: &mut Tx, only: Option<PaymentId>, now: DateTime<Utc>) -> StoreResult<u64> {
+    Ok(on!(tx, |c| {
+        sqlx::query(
+            "update payments set status = 'expired' where status = 'pending' and expires_at <= $1
+             and (cast($2 as uuid) is null or id = $2)",
+        )
+        .bind(now)
+        .bind(only)
+        .execute(&mut *c)
+        .await?
+        .rows_affected()
+    }))
+}
+
+/// Why a payment was not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotConfirmed {
+    /// Another payment has this reference. The transaction can only be dropped.
+    ReferenceUsed,
+    /// It is paid or has failed, or there is none.
+    NotOpen,
+}
+
+/// Notes that an admin found the money of a payment under the bank's reference; also when it came late.
+pub async fn confirm(
+    tx: &mut Tx,
+    id: PaymentId,
+    (reference, admin): (&str, UserId),
+    now: DateTime<Utc>,
+) -> StoreResult<Result<Payment, NotConfirmed>> {
+    let sql = concat!(
+        "update payments set status = 'paid', paid_at = $4, reference = $2, confirmed_by = $3,
+         late = (status = 'expired' or expires_at <= $4) where id = $1 and status in ('pending', 'expired') returning ",
+        columns!()
+    );
+    let result: Result<Option<Payment>, sqlx::Error> = on!(tx, |c| {
+        sqlx::query_as(sql).bind(id).bind(reference).bind(admin).bind(now).fetch_optional(&mut *c).await
+    });
+    match result {
+        Ok(paid) => Ok(paid.ok_or(NotConfirmed::NotOpen)),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Err(NotConfirmed::ReferenceUsed)),
+        Err(error) => Err(error.into()),
+    }
+}
