@@ -2,13 +2,14 @@
 //! (19 MiB, 2 passes, 1 lane), computed off the async threads and by few at a time.
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::available_parallelism;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, available_parallelism};
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::plan::FieldError;
 use crate::password_rules;
@@ -25,8 +26,7 @@ pub const PLACES: usize = 64;
 /// of the caches. With as many threads as cores a flood of sign-ins would leave no core for those who are signed in;
 /// with half of them the others stay quick, and one thread still lets in about 50 people a second. Threads of a lower
 /// priority would use idle cores better, but systems differ in what a priority of a thread is, and within a container's
-/// quota a busy thread takes the others' time whatever its priority. The blocking pool of tokio, where hashes run, has
-/// hundreds of threads, so hashing holds up nothing else that runs there; SQLite's connections have threads of their own.
+/// quota a busy thread takes the others' time whatever its priority.
 pub fn default_threads() -> usize {
     (available_parallelism().map_or(1, NonZero::get) / 2).max(1)
 }
@@ -42,11 +42,16 @@ pub enum PasswordError {
     Hash(String),
 }
 
-/// Hashes and checks passwords. Clones share the bound.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Hashes and checks passwords. Clones share the threads and the bound.
+///
+/// The threads are its own: an allocator keeps for each thread what it has freed, and with those of a large pool that would
+/// come to many times the 19 MiB of a hash.
 #[derive(Debug, Clone)]
 pub struct Passwords {
-    threads: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
+    work: mpsc::Sender<Work>,
+    places: Arc<Semaphore>,
     operations: Arc<AtomicU64>,
     dummy: Arc<str>,
 }
@@ -56,9 +61,16 @@ impl Passwords {
     /// back.
     pub fn new(threads: usize) -> Result<Self, PasswordError> {
         let dummy = hash_now("a password that nobody has")?;
+        let (work, queue) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..threads {
+            let queue = Arc::clone(&queue);
+            let thread = thread::Builder::new().name(format!("hash-{number}"));
+            thread.spawn(move || serve(&queue)).map_err(|error| PasswordError::Hash(error.to_string()))?;
+        }
         Ok(Self {
-            threads: Arc::new(Semaphore::new(threads)),
-            queue: Arc::new(Semaphore::new(threads * PLACES)),
+            work,
+            places: Arc::new(Semaphore::new(threads * PLACES)),
             operations: Arc::default(),
             dummy: dummy.into(),
         })
@@ -67,7 +79,7 @@ impl Passwords {
     /// Refuses if no place is free now, so that one of a flood is sent away before anything is done for it. Hashing still
     /// refuses whoever is overtaken after this.
     pub fn ensure_room(&self) -> Result<(), PasswordError> {
-        if self.queue.available_permits() > 0 { Ok(()) } else { Err(PasswordError::Busy) }
+        if self.places.available_permits() > 0 { Ok(()) } else { Err(PasswordError::Busy) }
     }
 
     /// The PHC string of a password.
@@ -124,14 +136,28 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
-        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
-        let thread = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| PasswordError::Busy)?;
-        // Work that has begun goes on when whoever asked for it hangs up, so it keeps its place itself.
-        let work = move || {
-            let _held = (place, thread);
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|error| PasswordError::Hash(error.to_string()))
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let (reply, done) = oneshot::channel();
+        // Work goes on when whoever asked for it hangs up, so it keeps its place itself.
+        let work = Box::new(move || {
+            let outcome = work();
+            drop(place);
+            drop(reply.send(outcome));
+        });
+        let gone = || PasswordError::Hash("the threads that hash are gone".to_owned());
+        self.work.send(work).map_err(|_| gone())?;
+        done.await.map_err(|_| gone())
+    }
+}
+
+/// Does work until nobody is left who could give any. What panics is told to whoever waits for it, by its absence.
+fn serve(queue: &Mutex<mpsc::Receiver<Work>>) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = next else { return };
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("hashing a password panicked");
+        }
     }
 }
 
@@ -147,8 +173,6 @@ fn verify_now(password: &str, hash: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use futures_util::FutureExt;
 
     use super::*;
@@ -172,8 +196,18 @@ mod tests {
         let mut asked = Box::pin(passwords.run(move || finished.recv()));
         assert!(asked.as_mut().now_or_never().is_none());
         drop(asked);
-        assert_eq!(passwords.threads.available_permits(), 0);
+        assert_eq!(passwords.places.available_permits(), PLACES - 1);
         finish.send(()).unwrap();
+        assert!(passwords.run(|| true).await.unwrap());
+        // One thread does one after the other, and gives the place back at the end of its work.
+        assert_eq!(passwords.places.available_permits(), PLACES);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_takes_no_thread_with_it() {
+        let passwords = Passwords::new(1).unwrap();
+        let panicked = passwords.run(|| -> bool { panic!("as a test") }).await;
+        assert!(matches!(panicked, Err(PasswordError::Hash(_))), "{panicked:?}");
         assert!(passwords.run(|| true).await.unwrap());
     }
 
