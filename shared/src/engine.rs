@@ -110,17 +110,17 @@ async fn write(tx: &mut Tx, base_url: &str, orders: &[Order], decided: Decided) 
     let Decided { outcomes, changed, stray } = decided;
     outbox::delete(tx, &stray).await?;
     workflow_rows::save(tx, &changed).await?;
+    let last = |workflow: &Workflow| orders.iter().rev().find(|order| order.workflow == workflow.id);
     // Charges lock trials before subscriptions, each in the order of users; so must refunds.
     let mut refunds: Vec<_> = changed.iter().filter(|(_, changes)| changes.iter().any(|c| c.refund)).collect();
     refunds.sort_by_key(|(workflow, _)| (workflow.charged == Charged::Subscription, workflow.user_id));
-    for (workflow, changes) in refunds {
-        let at = changes.iter().flat_map(|c| &c.audit).last().map(|entry| entry.at);
-        if let Some(at) = at {
-            credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, at).await?;
+    for (workflow, _) in refunds {
+        if let Some(last) = last(workflow) {
+            credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, last.with.now).await?;
         }
     }
     for (workflow, changes) in &changed {
-        if let Some(last) = orders.iter().rev().find(|order| order.workflow == workflow.id) {
+        if let Some(last) = last(workflow) {
             follow_up(tx, base_url, (workflow, changes), &last.with).await?;
         }
     }

@@ -135,8 +135,9 @@ impl From<StepRow> for Step {
     }
 }
 
-/// Saves what commands did to workflows that were loaded with [`lock`] in this transaction. Every row is compared with what it was; one that is not gives [`StoreError::Conflict`]. Whatever changes a workflow
-/// writes an audit entry, so the number of the newest one is its version.
+/// Saves what commands did to workflows that were loaded with [`lock`] in this transaction. Every row is compared with
+/// what it was; one that is not gives [`StoreError::Conflict`]. Whatever changes a workflow writes an audit entry, so the
+/// number of the newest one is its version.
 pub async fn save(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreResult<()> {
     let mut inserts = Vec::new();
     let mut updates = Vec::new();
