@@ -22,6 +22,7 @@ use shared::queue::Queue;
 use shared::seal::Seal;
 use shared::services::Services;
 use shared::store::Db;
+use shared::stripe::Stripe;
 use shared::telemetry;
 use shared::template::Templates;
 use shared::tokens::Tokens;
@@ -51,6 +52,7 @@ pub async fn services(config: Config, clock: Clock) -> anyhow::Result<Services> 
     let secret = config.jwt_secret().context("the key that signs tokens cannot be read from the data folder")?;
     let seal = seal(&config, &secret);
     let passwords = Passwords::new(config.hash_threads)?;
+    let stripe = Stripe::new(&config.stripe).context("the connection to Stripe cannot be set up")?;
     let db = database(&config).await?;
     migrate(&db).await?;
     let keyring = token_keys(&config, &secret, (&db, &seal), clock.now()).await?;
@@ -70,6 +72,7 @@ pub async fn services(config: Config, clock: Clock) -> anyhow::Result<Services> 
         tokens: Arc::new(tokens),
         seal: Arc::new(seal),
         passwords,
+        stripe: stripe.map(Arc::new),
     })
 }
 

@@ -17,6 +17,10 @@ mod limiter;
 #[cfg(test)]
 mod scheduler;
 #[cfg(test)]
+mod stand_ins;
+#[cfg(test)]
 mod store;
+#[cfg(test)]
+mod stripe;
 #[cfg(test)]
 mod worker;

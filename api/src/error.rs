@@ -17,6 +17,8 @@ use shared::passwords::PasswordError;
 use shared::qr::QrError;
 use shared::seal::SealError;
 use shared::store::StoreError;
+use shared::stripe::StripeError;
+use shared::stripe::sync::SyncError;
 use shared::tokens::TokenError;
 use shared::tokens::keyring::KeyringError;
 use utoipa::ToSchema;
@@ -68,6 +70,7 @@ codes! {
     BadRequest = BAD_REQUEST,
     InvalidCursor = BAD_REQUEST,
     InvalidToken = BAD_REQUEST,
+    InvalidSignature = BAD_REQUEST,
     Unauthorized = UNAUTHORIZED,
     InvalidCredentials = UNAUTHORIZED,
     InvalidMfaCode = UNAUTHORIZED,
@@ -76,17 +79,21 @@ codes! {
     TokenReused = UNAUTHORIZED,
     SubscriptionRequired = PAYMENT_REQUIRED,
     TrialExpired = PAYMENT_REQUIRED,
+    PaymentDeclined = PAYMENT_REQUIRED,
+    PaymentActionRequired = PAYMENT_REQUIRED,
     EmailNotVerified = FORBIDDEN,
     NotOwner = FORBIDDEN,
     Forbidden = FORBIDDEN,
     TrialCreditsExhausted = FORBIDDEN,
     WorkflowLimitReached = FORBIDDEN,
+    StorageLimitReached = FORBIDDEN,
     NotFound = NOT_FOUND,
     MethodNotAllowed = METHOD_NOT_ALLOWED,
     RequestTimeout = REQUEST_TIMEOUT,
     AlreadyExists = CONFLICT,
     WrongState = CONFLICT,
     LastAdmin = CONFLICT,
+    InProgress = CONFLICT,
     BodyTooLarge = PAYLOAD_TOO_LARGE,
     UriTooLong = URI_TOO_LONG,
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE,
@@ -97,6 +104,7 @@ codes! {
     Busy = SERVICE_UNAVAILABLE,
     TimedOut = SERVICE_UNAVAILABLE,
     PaymentsNotConfigured = SERVICE_UNAVAILABLE,
+    PaymentsUnavailable = SERVICE_UNAVAILABLE,
 }
 
 /// Why a request was not done.
@@ -140,6 +148,25 @@ impl ApiError {
     /// 503 while the process shuts down.
     pub fn stopping() -> Self {
         Self::new(Code::Busy, "The server is shutting down; try again.").retry_after(1)
+    }
+
+    /// 503 where Stripe, or our way to it, does not do what it should; whoever called it has logged that.
+    fn unavailable() -> Self {
+        let detail = "The payment service does not do what it should; try again shortly.";
+        Self::new(Code::PaymentsUnavailable, detail).retry_after(5)
+    }
+
+    /// The same where what Stripe says makes no sense.
+    pub fn odd(what: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%what, "what Stripe says makes no sense");
+        Self::unavailable()
+    }
+
+    /// 503 where what was begun at Stripe could not be brought to its end: it is not known how far it is.
+    pub fn unfinished(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "an operation at Stripe was not finished");
+        let detail = "This could not be brought to its end; send the same request again to go on with it.";
+        Self::new(Code::PaymentsUnavailable, detail).retry_after(5)
     }
 
     /// With another status than the code has elsewhere.
@@ -264,6 +291,39 @@ impl From<serde_json::Error> for ApiError {
     }
 }
 
+/// What the payer can do something about is said; all else is between us and Stripe.
+impl From<StripeError> for ApiError {
+    fn from(error: StripeError) -> Self {
+        match error {
+            StripeError::Declined { message, .. } => Self::new(Code::PaymentDeclined, sentence(&message)),
+            StripeError::NeedsAction(_) => {
+                let detail = "The bank wants the payer to confirm this payment. Leave payment_method out to pay on \
+                              Stripe's page, or add another payment method in the portal.";
+                Self::new(Code::PaymentActionRequired, detail)
+            }
+            error @ StripeError::Unreadable(_) => Self::odd(&error),
+            _ => Self::unavailable(),
+        }
+    }
+}
+
+impl From<SyncError> for ApiError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Stripe(error) => error.into(),
+            SyncError::Store(error) => error.into(),
+            error @ SyncError::UnknownPrice(_) => Self::odd(&error),
+        }
+    }
+}
+
+/// The task of an operation at Stripe has panicked, or has ended with the process.
+impl From<tokio::task::JoinError> for ApiError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::unfinished(&error)
+    }
+}
+
 impl From<NotEntitled> for ApiError {
     fn from(refusal: NotEntitled) -> Self {
         let code = match refusal {
@@ -271,6 +331,7 @@ impl From<NotEntitled> for ApiError {
             NotEntitled::TrialExpired => Code::TrialExpired,
             NotEntitled::SubscriptionRequired => Code::SubscriptionRequired,
             NotEntitled::WorkflowLimitReached(_) => Code::WorkflowLimitReached,
+            NotEntitled::StorageLimitReached(_) => Code::StorageLimitReached,
         };
         Self::new(code, refusal.to_string())
     }

@@ -18,6 +18,7 @@ mod payments;
 mod replay;
 mod routes;
 mod server;
+mod webhooks;
 mod workflows;
 
 pub use bounds::Bounds;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use shared::domain::plan::FieldError;
 use shared::ids::UserId;
 use shared::store::idempotency::{self, Given, Wanted};
+use shared::store::stripe_operations;
 use shared::store::{StoreResult, Tx};
 
 use crate::error::{ApiError, ApiResult, Code};
@@ -40,6 +41,22 @@ impl Key {
         Ok(Self { user, route, text, fingerprint })
     }
 
+    /// The same request, as operations at Stripe know it.
+    pub fn request(&self) -> stripe_operations::Request<'_> {
+        stripe_operations::Request {
+            user: self.user,
+            route: self.route,
+            client_key: self.text.as_deref(),
+            fingerprint: &self.fingerprint,
+        }
+    }
+
+    /// What is said when a key comes with another body than before.
+    pub fn reused() -> ApiError {
+        let detail = "This Idempotency-Key was used for another request; use a new key.";
+        ApiError::new(Code::IdempotencyKeyReused, detail)
+    }
+
     fn wanted(&self) -> Option<Wanted<'_>> {
         let key = self.text.as_deref()?;
         Some(Wanted { user: self.user, key, fingerprint: &self.fingerprint })
@@ -51,11 +68,9 @@ impl Key {
         let kept = idempotency::get(tx, (self.user, self.route, key)).await?;
         Ok(kept.map(|kept| {
             if kept.fingerprint != self.fingerprint {
-                let detail = "This Idempotency-Key was used for another request; use a new key.";
-                return Err(ApiError::new(Code::IdempotencyKeyReused, detail));
+                return Err(Self::reused());
             }
-            let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-            Ok(Answer { status: status.unwrap_or(StatusCode::OK), body: kept.body, replayed: true })
+            Ok(Answer::kept(u16::try_from(kept.status).unwrap_or_default(), kept.body))
         }))
     }
 }
@@ -72,6 +87,21 @@ impl Answer {
     /// An answer that is given for the first time.
     pub fn json(status: StatusCode, body: &impl Serialize) -> ApiResult<Self> {
         Ok(Self { status, body: serde_json::to_string(body)?, replayed: false })
+    }
+
+    /// An answer that was given before.
+    pub fn kept(status: u16, body: String) -> Self {
+        Self { status: StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body, replayed: true }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Its body, byte for byte.
+    pub fn body(&self) -> &str {
+        &self.body
     }
 }
 
@@ -149,8 +179,8 @@ impl<'a> Turns<'a> {
         for (key, answer) in self.keys.iter().zip(answers) {
             match (&key.text, answer) {
                 (Some(text), Some(Ok(answer))) => {
-                    let status = answer.status.as_u16();
-                    given.push(Given { user: key.user, key: text, status, body: &answer.body });
+                    let (status, body) = (answer.status(), answer.body());
+                    given.push(Given { user: key.user, key: text, status, body });
                 }
                 (Some(text), Some(Err(_))) => idempotency::release(tx, (key.user, key.route, text)).await?,
                 _ => {}

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::error::{ApiError, Code, Problem};
 use crate::layers::Edge;
-use crate::{App, Bounds, auth, document, intents, layers, ops, payments, workflows};
+use crate::{App, Bounds, auth, document, intents, layers, ops, payments, webhooks, workflows};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -74,7 +74,15 @@ fn map() -> OpenApiRouter<App> {
         // Payments
         .routes(routes!(payments::pricing::pricing))
         .routes(routes!(payments::trial::trial))
+        .routes(routes!(payments::subscribe::subscribe))
+        .routes(routes!(payments::change_plan::change_plan))
+        .routes(routes!(payments::change_plan::preview))
+        .routes(routes!(payments::cancel::cancel))
+        .routes(routes!(payments::reactivate::reactivate))
+        .routes(routes!(payments::portal::portal))
         .routes(routes!(payments::history::history))
+        .routes(routes!(payments::invoices::invoices))
+        .routes(routes!(payments::refunds::refund))
         .routes(routes!(payments::qr::create::create))
         .routes(routes!(payments::qr::get::get))
         .routes(routes!(payments::qr::confirm::confirm))
@@ -86,6 +94,11 @@ fn map() -> OpenApiRouter<App> {
         .routes(routes!(payments::subscriptions::get))
         .routes(routes!(payments::extend_trial::extend_trial))
         .routes(routes!(payments::adjust::adjust))
+        .routes(routes!(payments::stripe_events::list))
+        .routes(routes!(payments::stripe_events::replay))
+        .routes(routes!(payments::reconciliations::list))
+        // What others tell
+        .routes(routes!(webhooks::stripe::stripe))
         // Operations
         .routes(routes!(ops::health::live))
         .routes(routes!(ops::health::ready))

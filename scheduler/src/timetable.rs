@@ -10,13 +10,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cron::Schedule;
 use shared::services::Services;
 
-use crate::duties::{Work, expire_payments, prune, requeue, rotate_signing_keys, trial_warnings};
+use crate::duties::{
+    Work, compare_stripe, expire_payments, prune, reconcile_stripe, requeue, rotate_signing_keys,
+    subscription_warnings, trial_warnings,
+};
 
 /// Every duty, with the second, minute, hour, day, month and weekday of its ticks.
 pub const TIMETABLE: &[Duty] = &[
     Duty { name: "trial_warnings", cron: "0 0 * * * *", run: |s, now| Box::pin(trial_warnings::run(s, now)) },
+    Duty {
+        name: "subscription_warnings",
+        cron: "0 0 * * * *",
+        run: |s, now| Box::pin(subscription_warnings::run(s, now)),
+    },
     Duty { name: "requeue", cron: "0 * * * * *", run: |s, now| Box::pin(requeue::run(s, now)) },
     Duty { name: "expire_payments", cron: "0 * * * * *", run: |s, now| Box::pin(expire_payments::run(s, now)) },
+    Duty { name: "reconcile_stripe", cron: "0 */10 * * * *", run: |s, now| Box::pin(reconcile_stripe::run(s, now)) },
+    Duty { name: "compare_stripe", cron: "0 11 4 * * *", run: |s, now| Box::pin(compare_stripe::run(s, now)) },
     Duty { name: "rotate_signing_keys", cron: "0 7 3 * * *", run: |s, now| Box::pin(rotate_signing_keys::run(s, now)) },
     Duty { name: "prune", cron: "0 17 3 * * *", run: |s, now| Box::pin(prune::run(s, now)) },
 ];

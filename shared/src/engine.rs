@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::domain::status::{Charged, StepStatus, WorkflowStatus};
-use crate::domain::workflow::{Changes, Circumstances, Claim, Command, Refusal, Workflow};
+use crate::domain::tier::Tiers;
+use crate::domain::workflow::{Changes, Circumstances, Claim, Command, InUse, Refusal, Workflow};
 use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
-use crate::ids::WorkflowId;
+use crate::ids::{UserId, WorkflowId};
 use crate::job::Job;
+use crate::store::agents::{self, Owner};
 use crate::store::workflows::NewWorkflow;
 use crate::store::{Db, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
 
@@ -54,30 +57,35 @@ pub struct Applied {
 }
 
 /// Carries out orders in one transaction, in their order.
-pub async fn apply(db: &Db, base_url: &str, orders: &[Order]) -> StoreResult<Applied> {
+pub async fn apply(db: &Db, config: &Config, orders: &[Order]) -> StoreResult<Applied> {
     let mut tx = db.begin().await?;
-    let applied = apply_in(&mut tx, base_url, orders).await?;
+    let applied = apply_in(&mut tx, config, orders).await?;
     tx.commit().await?;
     Ok(applied)
 }
 
-/// Like [`apply`], within a transaction of the caller.
-pub async fn apply_in(tx: &mut Tx, base_url: &str, orders: &[Order]) -> StoreResult<Applied> {
+/// Like [`apply`], within a transaction of the caller, who has locked no trial and no subscription yet.
+pub async fn apply_in(tx: &mut Tx, config: &Config, orders: &[Order]) -> StoreResult<Applied> {
     let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
     let loaded = workflow_rows::lock(tx, &ids).await?;
-    write(tx, base_url, orders, decide(loaded, orders)).await
+    let owners = agents::lock(tx, loaded.iter().map(|workflow| workflow.user_id)).await?;
+    let decided = decide((loaded, owners), &config.tiers, orders);
+    write(tx, config, orders, decided).await
 }
 
 /// What orders come to, before it is written.
 struct Decided {
     outcomes: Vec<Outcome>,
     changed: Vec<(Workflow, Vec<Changes>)>,
+    /// What the owners of these workflows use then.
+    in_use: Vec<(UserId, InUse)>,
     /// Outbox rows that lead nowhere.
     stray: Vec<String>,
 }
 
-fn decide(loaded: Vec<Workflow>, orders: &[Order]) -> Decided {
+fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: &[Order]) -> Decided {
     let mut loaded: BTreeMap<_, (Workflow, Vec<Changes>)> = loaded.into_iter().map(|w| (w.id, (w, vec![]))).collect();
+    let mut owners: BTreeMap<_, _> = owners.into_iter().map(|owner| (owner.user_id, owner)).collect();
     let mut outcomes = Vec::with_capacity(orders.len());
     let mut stray = Vec::new();
     for order in orders {
@@ -89,9 +97,12 @@ fn decide(loaded: Vec<Workflow>, orders: &[Order]) -> Decided {
             outcomes.push(Err(Refusal::WrongState("there is no such workflow".into())));
             continue;
         };
+        let owner = owners.entry(workflow.user_id).or_insert_with_key(|user| Owner::new(*user));
+        let mut theirs = owner.agents(tiers, order.with.now);
         let mut out = Changes::default();
-        match workflow.handle(order.command.clone(), &order.with, &mut out) {
+        match theirs.give(workflow, order.command.clone(), &order.with, &mut out) {
             Ok(()) => {
+                owner.in_use = theirs.in_use;
                 outcomes.push(Ok(out.claim.clone()));
                 changes.push(out);
             }
@@ -102,14 +113,17 @@ fn decide(loaded: Vec<Workflow>, orders: &[Order]) -> Decided {
             }
         }
     }
-    let changed = loaded.into_values().filter(|(_, changes)| !changes.is_empty()).collect();
-    Decided { outcomes, changed, stray }
+    let changed: Vec<_> = loaded.into_values().filter(|(_, changes)| !changes.is_empty()).collect();
+    let is_changed = |owner: &Owner| changed.iter().any(|(workflow, _)| workflow.user_id == owner.user_id);
+    let in_use = owners.into_values().filter(is_changed).map(|owner| (owner.user_id, owner.in_use)).collect();
+    Decided { outcomes, changed, in_use, stray }
 }
 
-async fn write(tx: &mut Tx, base_url: &str, orders: &[Order], decided: Decided) -> StoreResult<Applied> {
-    let Decided { outcomes, changed, stray } = decided;
+async fn write(tx: &mut Tx, config: &Config, orders: &[Order], decided: Decided) -> StoreResult<Applied> {
+    let Decided { outcomes, changed, in_use, stray } = decided;
     outbox::delete(tx, &stray).await?;
     workflow_rows::save(tx, &changed).await?;
+    agents::count(tx, &in_use).await?;
     let last = |workflow: &Workflow| orders.iter().rev().find(|order| order.workflow == workflow.id);
     // Charges lock trials before subscriptions, each in the order of users; so must refunds.
     let mut refunds: Vec<_> = changed.iter().filter(|(_, changes)| changes.iter().any(|c| c.refund)).collect();
@@ -121,36 +135,44 @@ async fn write(tx: &mut Tx, base_url: &str, orders: &[Order], decided: Decided) 
     }
     for (workflow, changes) in &changed {
         if let Some(last) = last(workflow) {
-            follow_up(tx, base_url, (workflow, changes), &last.with).await?;
+            follow_up(tx, config, (workflow, changes), &last.with).await?;
         }
     }
     // A claim's own alarm lies in the future and wakes nobody.
     let wake = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.ended || c.put.len() > c.claim.iter().count());
-    Ok(Applied { outcomes, wake })
+    let called = call(tx, config, orders, &in_use).await?;
+    Ok(Applied { outcomes, wake: wake || called })
+}
+
+/// Calls steps that wait for an agent, if any are free now. Most owners have none that wait, which costs nothing.
+async fn call(tx: &mut Tx, config: &Config, orders: &[Order], in_use: &[(UserId, InUse)]) -> StoreResult<bool> {
+    let Some(last) = orders.last() else { return Ok(false) };
+    let with_waiting: Vec<_> = in_use.iter().filter(|(_, in_use)| in_use.waiting > 0).map(|(user, _)| *user).collect();
+    agents::let_in(tx, &config.tiers, with_waiting.into_iter(), last.with.now).await
 }
 
 /// Mails that a change leads to.
 async fn follow_up(
     tx: &mut Tx,
-    base_url: &str,
+    config: &Config,
     (workflow, changes): (&Workflow, &[Changes]),
     with: &Circumstances,
 ) -> StoreResult<()> {
     if changes.iter().any(|c| c.ended) && matches!(workflow.status, WorkflowStatus::Completed | WorkflowStatus::Failed)
     {
-        announce_end(tx, base_url, workflow, with).await?;
+        announce_end(tx, config, workflow, with).await?;
     }
     Ok(())
 }
 
-async fn announce_end(tx: &mut Tx, base_url: &str, workflow: &Workflow, with: &Circumstances) -> StoreResult<()> {
+async fn announce_end(tx: &mut Tx, config: &Config, workflow: &Workflow, with: &Circumstances) -> StoreResult<()> {
     let Some(user) = users::by_id(tx, workflow.user_id).await? else { return Ok(()) };
     let failed = workflow.status == WorkflowStatus::Failed;
     if !(if failed { user.mail_on_failure } else { user.mail_on_finish }) {
         return Ok(());
     }
     let Some(origin) = crate::store::workflows::origin(tx, workflow.id).await? else { return Ok(()) };
-    let link = format!("{}/api/v1/workflows/{}", base_url.trim_end_matches('/'), workflow.id);
+    let link = config.link(&format!("/api/v1/workflows/{}", workflow.id));
     let mail = if failed {
         let step = workflow.steps.iter().find(|s| s.status == StepStatus::Failed);
         Mail::WorkflowFailed(WorkflowFailed {

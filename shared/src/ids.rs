@@ -53,3 +53,7 @@ id!(
     /// A payment.
     PaymentId
 );
+id!(
+    /// Something that Stripe is asked to do for an account, in one request or several.
+    OperationId
+);

@@ -44,10 +44,22 @@ pub enum Job {
         /// What the link is for.
         purpose: LinkPurpose,
     },
+    /// Call waiting steps of an account that may run more steps at once than before.
+    LetIn {
+        /// The account.
+        user: UserId,
+    },
     /// Cancel what a closed account still runs, and erase what it left.
     CloseAccount {
         /// The account.
         user: UserId,
+    },
+    /// Read a customer's present state at Stripe and apply it; `stripe_customers::wake` puts this.
+    SyncCustomer {
+        /// The customer, as Stripe calls it.
+        customer: String,
+        /// Whether to read all that is recent, and not only what is in force and what events named.
+        full: bool,
     },
 }
 
@@ -91,9 +103,9 @@ impl Job {
     /// The lane that this job runs in.
     pub const fn lane(&self) -> Lane {
         match self {
-            Self::PlanWorkflow { .. } | Self::RunStep { .. } => Lane::Interactive,
+            Self::PlanWorkflow { .. } | Self::RunStep { .. } | Self::LetIn { .. } => Lane::Interactive,
             Self::SendEmail { .. } | Self::AccountLink { .. } => Lane::Mail,
-            Self::Callback { .. } | Self::CloseAccount { .. } => Lane::Maintenance,
+            Self::Callback { .. } | Self::CloseAccount { .. } | Self::SyncCustomer { .. } => Lane::Maintenance,
         }
     }
 }
@@ -107,7 +119,9 @@ impl Job {
             Self::SendEmail { mail } => format!("mail:{mail}"),
             Self::Callback { workflow } => format!("callback:{workflow}"),
             Self::AccountLink { id, .. } => format!("link:{id}"),
+            Self::LetIn { user } => format!("let_in:{user}"),
             Self::CloseAccount { user } => format!("close:{user}"),
+            Self::SyncCustomer { customer, .. } => format!("stripe:{customer}"),
         }
     }
 }

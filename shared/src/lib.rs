@@ -24,6 +24,7 @@ pub mod queue;
 pub mod seal;
 pub mod services;
 pub mod store;
+pub mod stripe;
 pub mod telemetry;
 pub mod template;
 pub mod tokens;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::actions::Catalogue;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
-use crate::domain::workflow::{Circumstances, Command};
+use crate::domain::workflow::{Agents, Circumstances, Command};
 use crate::email::Mailer;
 use crate::engine::{self, Order, Outcome};
 use crate::ids::WorkflowId;
@@ -17,6 +17,7 @@ use crate::planner::Planner;
 use crate::queue::Queue;
 use crate::seal::Seal;
 use crate::store::{Db, StoreResult};
+use crate::stripe::Stripe;
 use crate::template::Templates;
 use crate::tokens::Tokens;
 use crate::tokens::keyring::{self, KeyringError};
@@ -48,13 +49,15 @@ pub struct Services {
     pub seal: Arc<Seal>,
     /// Hashes passwords.
     pub passwords: Passwords,
+    /// Bills subscriptions; none where it is not configured.
+    pub stripe: Option<Arc<Stripe>>,
 }
 
 impl Services {
     /// The terms of a command that comes from `actor`, not from a worker.
     pub fn circumstances(&self, actor: String, now: DateTime<Utc>) -> Circumstances {
         let lease = std::time::Duration::from_secs(self.config.lease_s);
-        Circumstances { now, actor, lease, take_next: false }
+        Circumstances { now, actor, lease, take_next: false, others: Agents::default() }
     }
 
     /// Reads the keys of tokens anew; secrets stay as they are.
@@ -68,8 +71,7 @@ impl Services {
     /// Gives one command to one workflow, in a transaction of its own.
     pub async fn order(&self, workflow: WorkflowId, command: Command, actor: String) -> StoreResult<Outcome> {
         let with = self.circumstances(actor, self.clock.now());
-        let mut applied =
-            engine::apply(&self.db, self.config.base_url.as_str(), &[Order { workflow, command, with }]).await?;
+        let mut applied = engine::apply(&self.db, &self.config, &[Order { workflow, command, with }]).await?;
         if applied.wake {
             self.queue.wake().await;
         }

@@ -50,7 +50,7 @@ mod tests {
         let request = Request {
             vpa: "autoos.shop@bank",
             payee: "Tom & Söhne",
-            amount: Money { minor: 79_905, currency: Currency::Inr },
+            amount: Money { minor: 79_905, currency: Currency::INR },
             reference: "0199e0a4000070008000000000000001",
             note: &long,
         };

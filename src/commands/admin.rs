@@ -16,7 +16,7 @@ use shared::clock::Clock;
 use shared::ids;
 use shared::store::account_events::{self, Event, EventKind};
 use shared::store::users::User;
-use shared::store::{Db, StoreResult, Tx, accounts, credits, mfa, users};
+use shared::store::{Db, StoreResult, Tx, accounts, credits, mfa, usage, users};
 use uuid::Uuid;
 
 use crate::boot;
@@ -45,6 +45,8 @@ pub enum Admin {
         #[arg(long, value_name = "ID")]
         workflow: Option<Uuid>,
     },
+    /// Counts again what accounts use of agents and storage, where `autoos doctor` finds that it was counted wrongly
+    Recount,
 }
 
 /// Names an account.
@@ -82,6 +84,7 @@ pub async fn run(file: Option<&Path>, command: Admin) -> anyhow::Result<()> {
         Admin::DisableMfa(account) => disable_mfa(&db, &account.email, now).await,
         Admin::GrantCredits(grant) => grant_credits(&db, &grant, now).await,
         Admin::Requeue { workflow } => requeue::run(&db, workflow, now).await,
+        Admin::Recount => recount(&db, now).await,
     };
     db.close().await;
     println!("{}", done?);
@@ -138,4 +141,11 @@ async fn grant_credits(db: &Db, grant: &Grant, now: DateTime<Utc>) -> anyhow::Re
     tx.commit().await?;
     let left = trial.map_or(0, |trial| trial.credits);
     Ok(format!("{} has {left} credits now.", user.email))
+}
+
+async fn recount(db: &Db, now: DateTime<Utc>) -> anyhow::Result<String> {
+    let mut tx = db.begin().await?;
+    let wrong = usage::recount(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(format!("Accounts that were counted again: {}.", wrong.len()))
 }

@@ -6,11 +6,12 @@
 
 use std::path::Path;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use shared::clock::Clock;
 use shared::config::{Config, Database};
 use shared::domain::audit::{self, Entry};
 use shared::ids::WorkflowId;
+use shared::store::usage::{self, InUse, Miscount};
 use shared::store::{Db, StoreResult, Tx, credits, workflows};
 use uuid::Uuid;
 
@@ -103,6 +104,7 @@ async fn check_stored(db: &Db, report: &mut Report) {
     report.line("schema", told.map_err(Into::into));
     if current {
         report.line("credits", check_credits(db).await);
+        report.line("agents and storage", check_usage(db).await);
         report.line("audit trails", check_trails(db).await);
     }
 }
@@ -112,6 +114,15 @@ async fn check_credits(db: &Db) -> anyhow::Result<String> {
     let tell = |(user, balance, sum)| format!("account {user} has {balance}, its ledger says {sum}");
     all_sound(unbalanced.into_iter().map(tell).collect())?;
     Ok("every balance is the sum of its ledger".to_owned())
+}
+
+async fn check_usage(db: &Db) -> anyhow::Result<String> {
+    let miscounts = usage::miscounts(&mut db.read().await?).await?;
+    let words = |of: InUse| format!("{} running, {} waiting, {} bytes", of.agents, of.waiting, of.storage);
+    let tell = |of: Miscount| format!("account {} counts {}, but has {}", of.user, words(of.counted), words(of.stored));
+    let faults: Vec<_> = miscounts.into_iter().map(tell).collect();
+    all_sound(faults).context("`autoos admin recount` counts again")?;
+    Ok("each account has what was counted".to_owned())
 }
 
 async fn check_trails(db: &Db) -> anyhow::Result<String> {

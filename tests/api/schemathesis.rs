@@ -1,34 +1,54 @@
-//! Schemathesis: thousands of requests made from the `OpenAPI` document, right ones and wrong ones, to the built program.
-//! No answer may be a 5xx, every answer has to be as the document says, and every route has to succeed at some time.
+//! Schemathesis: thousands of requests made from the `OpenAPI` document, right ones and wrong ones, to the built
+//! program. No answer may be a 5xx, every answer has to be as the document says, and every route has to succeed at some
+//! time.
 //!
 //! `schemathesis.toml` says what is tested and how. For a route that needs something that exists: a dictionary there,
 //! filled by [`World::make`] here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use chrono::DateTime;
+use reqwest::Method;
 use serde_json::{Value, json};
+use shared::store::{Db, stripe_customers};
 
 use crate::harness::child::{Autoos, Guarded, temp_dir};
 use crate::harness::engines::Settings;
-use crate::journeys::client::{Client, Mailbox, PASSWORD, eventually, planned};
+use crate::harness::installed;
+use crate::journeys::client::{Client, Mailbox, PASSWORD, eventually, planned, send};
+use crate::journeys::webhooks::v1;
 
 /// Limits have tests of their own; here nothing may run into one.
 const SETTINGS: Settings = &[
     ("TRUSTED_PROXIES", "127.0.0.1"),
     ("UPI_VPA", "autoos@bank"),
+    ("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET),
     ("TRIAL_CREDITS", "1000000"),
+    ("TIERS_FREE_TRIAL_AGENTS", "1000000"),
     ("TIERS_FREE_TRIAL_INTENTS_PER_MINUTE", "1000000"),
     ("TIERS_FREE_TRIAL_INTENTS_PER_HOUR", "1000000"),
     ("TIERS_FREE_TRIAL_REQUESTS_PER_MINUTE", "1000000"),
 ];
-/// What succeeds only with a code of an authenticator app, or after one; journeys do that. And the address that the
-/// document comes from, which schemathesis leaves out.
-const NEVER: [&str; 3] = ["GET /openapi.json", "POST /auth/mfa/backup-codes", "POST /auth/mfa/verify"];
+const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+/// What succeeds only with a code of an authenticator app, or after one, with a signature of Stripe or with Stripe
+/// itself, or with a payment and an amount and a reference that fit each other; journeys do that. And the address that the document comes from, which schemathesis leaves out.
+const NEVER: [&str; 10] = [
+    "GET /openapi.json",
+    "POST /auth/mfa/backup-codes",
+    "POST /auth/mfa/verify",
+    "POST /payments/change-plan",
+    "POST /payments/change-plan/preview",
+    "POST /payments/portal",
+    "POST /payments/reactivate",
+    "POST /payments/refunds",
+    "POST /payments/subscribe",
+    "POST /webhooks/stripe",
+];
 
 const ADMIN: &str = "root@example.com";
 /// How many there are of each thing that requests use up.
@@ -41,7 +61,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_as_the_document_says_and_every_route_succeeds() {
-    let schemathesis = installed();
+    let schemathesis = installed::schemathesis().join("bin/schemathesis");
     let program = Autoos::start(SETTINGS).await;
     let world = World::make(&program).await;
     let report = run(&schemathesis, &program, &world).await;
@@ -49,18 +69,6 @@ async fn every_answer_is_as_the_document_says_and_every_route_succeeds() {
     assert_eq!(never_succeeded(&report), NEVER, "{:#}", report["valid_rates"]);
     // Otherwise most requests would have been refused, and nothing else said so.
     world.admin.get("/auth/me").await.must(200);
-}
-
-/// The program that `.ci/test` has installed, if it is the one of today's list.
-fn installed() -> PathBuf {
-    let list = include_str!("../../.ci/schemathesis.txt");
-    let version = list.lines().find_map(|line| line.strip_prefix("schemathesis==")).expect("a version");
-    let cache = env::var("AUTOOS_CACHE").ok().filter(|cache| !cache.is_empty());
-    let cache = cache.unwrap_or_else(|| format!("{}/.cache/autoos", env::var("HOME").unwrap_or_default()));
-    let place = Path::new(&cache).join(format!("schemathesis-{version}"));
-    let is_there = fs::read_to_string(place.join("installed.txt")).is_ok_and(|installed| installed == list);
-    assert!(is_there, "schemathesis is not in {}: run .ci/test, which installs what the tests need", place.display());
-    place.join("bin/schemathesis")
 }
 
 /// Runs it to its end and gives its report.
@@ -128,6 +136,7 @@ impl World {
         this.add_subscribers(&nobody, &mailbox).await;
         this.add_workflows().await;
         this.add_payments(&nobody).await;
+        this.add_events(program, &nobody).await;
         this
     }
 
@@ -186,6 +195,10 @@ impl World {
             ids.push(id);
         }
         self.dictionaries.insert("subscribers", ids);
+        let signed_up = sign_up(nobody, "CANCELS").await;
+        let path = format!("/payments/subscriptions/{}/adjust", text(&signed_up["user"]["user_id"]));
+        self.admin.post(&path, &given).await.must(200);
+        self.tokens.insert("CANCELS", text(&signed_up["tokens"]["access_token"]));
     }
 
     /// Workflows of the admin that wait for a person in every step.
@@ -212,17 +225,49 @@ impl World {
         self.dictionaries.insert("steps", STEPS.map(str::to_owned).to_vec());
     }
 
-    /// Payments of the admin to look at in every form, and somebody else's to confirm: the plan that begins has limits.
+    /// Payments of the admin to look at in every form, and somebody else's to confirm and to give back: the plan that
+    /// begins has limits.
     async fn add_payments(&mut self, nobody: &Client) {
         let payer = nobody.with_tokens(&sign_up(nobody, "payer").await["tokens"]);
         let month = json!({"tier": "student", "billing_cycle": "monthly", "scheme": "upi"});
-        let mut to_confirm = Vec::new();
-        for _ in 0..EACH {
+        let (mut to_confirm, mut to_refund) = (Vec::new(), Vec::new());
+        for number in 0..EACH {
             to_confirm.push(text(&payer.post("/payments/qr-code", &month).await.must(201)["payment_id"]));
+            let paid = text(&payer.post("/payments/qr-code", &month).await.must(201)["payment_id"]);
+            let reference = json!({"reference": format!("WORLD-{number}")});
+            self.admin.post(&format!("/payments/qr-code/{paid}/confirm"), &reference).await.must(200);
+            to_refund.push(paid);
         }
         let payment = text(&self.admin.post("/payments/qr-code", &month).await.must(201)["payment_id"]);
         let forms = ["", ".svg", ".png"].map(|ending| format!("{payment}{ending}"));
-        self.dictionaries.extend([("to_confirm", to_confirm), ("payments", forms.to_vec())]);
+        let payments = [("to_confirm", to_confirm), ("to_refund", to_refund), ("payments", forms.to_vec())];
+        self.dictionaries.extend(payments);
+    }
+
+    /// Something that Stripe has told, as old as the server's clock says.
+    async fn add_events(&mut self, program: &Autoos, nobody: &Client) {
+        let live = nobody.get("/health/live").await;
+        let now = DateTime::parse_from_rfc2822(live.header("date")).expect("a time").to_utc();
+        let admin = self.admin.get("/auth/me").await.must(200);
+        let admin = serde_json::from_value(admin["user_id"].clone()).expect("an id");
+        // Only Stripe makes customers, and there is none here.
+        let db = Db::sqlite(&program.data_dir().join("autoos.db")).await.expect("a database");
+        let mut tx = db.begin().await.expect("a transaction");
+        stripe_customers::put(&mut tx, "cus_1", admin, false, now).await.expect("a customer");
+        tx.commit().await.expect("a commit");
+        db.close().await;
+        let mut events = Vec::new();
+        for number in 0..EACH {
+            let id = format!("evt_{number}");
+            let data = json!({"object": {"id": "cus_1", "object": "customer"}});
+            let event = json!({"id": id, "type": "customer.created", "created": now.timestamp(), "data": data});
+            let (event, time) = (event.to_string(), now.timestamp());
+            let signature = format!("t={time},v1={}", v1(WEBHOOK_SECRET, time, &event));
+            let request = nobody.request(Method::POST, "/webhooks/stripe").header("Stripe-Signature", signature);
+            send(request.body(event)).await.must(200);
+            events.push(id);
+        }
+        self.dictionaries.insert("events", events);
     }
 
     /// The configuration with the dictionaries; lists of plain texts look the same in JSON and TOML.

@@ -207,7 +207,12 @@ async fn the_doctor_finds_nothing_wrong_with_a_new_deployment() {
     forgotten_workflow(data.path()).await.unwrap();
     let (code, output) = autoos(&["doctor"], data.path()).await;
     assert_eq!(code, Some(0), "{output}");
-    for line in ["ok   schema: up to date", "ok   credits: ", "ok   audit trails: none of 1 was changed"] {
+    for line in [
+        "ok   schema: up to date",
+        "ok   credits: ",
+        "ok   agents and storage: ",
+        "ok   audit trails: none of 1 was changed",
+    ] {
         assert!(output.contains(line), "{line} in {output}");
     }
 }
@@ -239,6 +244,25 @@ async fn the_doctor_finds_a_balance_that_is_not_the_sum_of_its_ledger() {
     assert_eq!(code, Some(1), "{output}");
     assert!(output.contains("FAIL credits: account "), "{output}");
     assert!(output.contains("has 100, its ledger says 10"), "{output}");
+}
+
+#[tokio::test]
+async fn the_doctor_finds_what_was_counted_wrongly_and_it_is_counted_again() {
+    let data = temp_dir();
+    forgotten_workflow(data.path()).await.unwrap();
+    assert_eq!(tamper(data.path(), "update in_use set agents = 3, storage = 40").await.unwrap(), 1);
+    let (code, output) = autoos(&["doctor"], data.path()).await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("FAIL agents and storage: `autoos admin recount` counts again: account "), "{output}");
+    let told = "counts 3 running, 0 waiting, 40 bytes, but has 0 running, 0 waiting, 0 bytes";
+    assert!(output.contains(told), "{output}");
+    for accounts in [1, 0] {
+        let (code, output) = autoos(&["admin", "recount"], data.path()).await;
+        assert_eq!(code, Some(0), "{output}");
+        assert!(output.contains(&format!("Accounts that were counted again: {accounts}.")), "{output}");
+    }
+    let (code, output) = autoos(&["doctor"], data.path()).await;
+    assert_eq!(code, Some(0), "{output}");
 }
 
 #[tokio::test]

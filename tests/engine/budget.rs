@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use shared::domain::plan::Plan;
 use shared::domain::status::{Charged, Priority, StepStatus, WorkflowStatus};
-use shared::domain::workflow::{Attempt, Changes, Circumstances, Claim, Command, Workflow};
+use shared::domain::workflow::{Agents, Attempt, Changes, Circumstances, Claim, Command, Workflow};
 use shared::ids::{UserId, WorkflowId};
 
 fn now() -> DateTime<Utc> {
@@ -16,7 +16,8 @@ fn now() -> DateTime<Utc> {
 /// Gives a command `seconds` after the beginning; it must not be refused.
 fn give(workflow: &mut Workflow, seconds: i64, command: Command) -> Option<Claim> {
     let now = now() + TimeDelta::seconds(seconds);
-    let with = Circumstances { now, actor: "engine".to_owned(), lease: Duration::from_secs(15), take_next: false };
+    let (actor, lease) = ("engine".to_owned(), Duration::from_secs(15));
+    let with = Circumstances { now, actor, lease, take_next: false, others: Agents::default() };
     let mut out = Changes::default();
     workflow.handle(command, &with, &mut out).expect("an order that is not refused");
     out.claim

@@ -1,5 +1,6 @@
 //! The engine: the pure aggregate under any interleaving, and recovery on both engines.
 
+mod agents;
 mod budget;
 mod dag;
 mod model;

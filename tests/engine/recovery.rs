@@ -140,7 +140,7 @@ both_engines! {
             tokio::spawn(async move {
                 let mut tx = db.begin().await.expect("a transaction");
                 let id = shared::ids::WorkflowId::new(now);
-                let charged = shared::store::credits::charge_trials(&mut tx, &[(user, id)], now).await.expect("a charge");
+                let charged = shared::store::credits::charge_trials(&mut tx, &[(user, id)], None, now).await.expect("a charge");
                 // A third of the writers dies before the commit: nothing of theirs may stay.
                 if id.0.as_bytes()[15].is_multiple_of(3) {
                     return false;

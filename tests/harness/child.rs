@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
 use tempfile::TempDir;
 
 /// How long a process may take to become ready or to end before the test fails.
@@ -120,6 +121,18 @@ impl Guarded {
         }
     }
 
+    /// Waits until `GET url` is answered with a status that is `ready`; panics with the output if the process ends or takes
+    /// too long.
+    pub async fn wait_until_answered(&mut self, url: &str, ready: impl Fn(StatusCode) -> bool) {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
+        let client = client.unwrap_or_else(|error| panic!("HTTP client: {error}"));
+        let deadline = Instant::now() + PATIENCE;
+        while !client.get(url).send().await.is_ok_and(|answer| ready(answer.status())) {
+            self.must_run_until(deadline);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Kills the process with SIGKILL, as a crash or the kernel would, and waits until it is gone.
     pub fn kill(&mut self) {
         // Both fail only for a process that has ended and been waited for, which is what we want.
@@ -185,13 +198,7 @@ impl Autoos {
     /// Waits until `GET /health/ready` answers 200; panics with the program's output if it ends or takes too long.
     pub async fn ready(&mut self) {
         let url = format!("{}/health/ready", self.base_url);
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build();
-        let client = client.unwrap_or_else(|error| panic!("HTTP client: {error}"));
-        let deadline = Instant::now() + PATIENCE;
-        while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            self.process.must_run_until(deadline);
-            tokio::time::sleep(POLL).await;
-        }
+        self.process.wait_until_answered(&url, |status| status.is_success()).await;
     }
 
     /// Where the program listens, without a slash at the end.

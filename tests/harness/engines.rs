@@ -24,7 +24,8 @@ use shared::seal::Seal;
 use shared::services::Services;
 use shared::store::users::User;
 use shared::store::workflows::{NewWorkflow, StepView, WorkflowView};
-use shared::store::{Db, credits, users, workflows};
+use shared::store::{Db, credits, usage, users, workflows};
+use shared::stripe::Stripe;
 use shared::template::Templates;
 use shared::tokens::Tokens;
 use shared::tokens::keyring::{self, Keyring};
@@ -60,6 +61,9 @@ pub(crate) use both_engines;
 /// Names and values of settings.
 pub type Settings = &'static [(&'static str, &'static str)];
 
+/// Lets a trial run as many steps at once as a test wants: the limit has tests of its own.
+pub const MANY_AGENTS: Settings = &[("TIERS_FREE_TRIAL_AGENTS", "1000")];
+
 /// The service.
 pub struct App {
     pub services: Services,
@@ -85,17 +89,27 @@ pub async fn serve(services: Services) -> String {
 
 impl App {
     pub async fn sqlite(groups: &[Settings]) -> Self {
-        Self::new(groups, Vec::new()).await
+        Self::sqlite_with(groups, Vec::new()).await
+    }
+
+    /// With settings besides that are known only when the test runs.
+    pub async fn sqlite_with(groups: &[Settings], own: Vec<(&'static str, String)>) -> Self {
+        Self::new(groups, own).await
     }
 
     pub async fn postgres(groups: &[Settings]) -> Self {
+        Self::postgres_with(groups, Vec::new()).await
+    }
+
+    /// With settings besides that are known only when the test runs.
+    pub async fn postgres_with(groups: &[Settings], mut own: Vec<(&'static str, String)>) -> Self {
         let redis = super::redis::shared();
-        let env = vec![
+        own.extend([
             ("DATABASE_URL", super::postgres::database().await),
             ("REDIS_URL", redis.url.clone()),
             ("JWT_SECRET", "a secret for tests only, 7b1c95d24e".to_owned()),
-        ];
-        Self::new(groups, env).await
+        ]);
+        Self::new(groups, own).await
     }
 
     async fn new(groups: &[Settings], mut env: Vec<(&'static str, String)>) -> Self {
@@ -137,6 +151,7 @@ impl App {
             tokens: Arc::new(Tokens::with("autoos", keyring)),
             seal: Arc::new(seal),
             passwords: Passwords::new(1).expect("a hash"),
+            stripe: Stripe::new(&config.stripe).expect("a connection to Stripe").map(Arc::new),
             config: Arc::new(config),
             clock: clock.clone(),
             db,
@@ -203,7 +218,7 @@ impl App {
             run_at: None,
         };
         let mut tx = self.services.db.begin().await.expect("a transaction");
-        let charged = credits::charge_trials(&mut tx, &[(user, new.id)], now).await.expect("a charge");
+        let charged = credits::charge_trials(&mut tx, &[(user, new.id)], None, now).await.expect("a charge");
         assert!(charged[0].is_some(), "a credit");
         let with = self.services.circumstances(format!("user:{user}"), now);
         engine::accept(&mut tx, &[(&new, with)]).await.expect("a workflow");
@@ -236,10 +251,11 @@ impl App {
         credits::trial(&mut tx, user).await.expect("a row").expect("a trial").credits
     }
 
-    /// Every ledger adds up, and no audit entry was changed or removed.
+    /// Every ledger adds up, what is used was counted rightly, and no audit entry was changed or removed.
     pub async fn check_invariants(&self) {
         let mut tx = self.services.db.read().await.expect("a reader");
         assert_eq!(credits::unbalanced(&mut tx).await.expect("ledgers"), Vec::new());
+        assert_eq!(usage::miscounts(&mut tx).await.expect("counts"), Vec::new());
         for (id, seq, hash) in workflows::audit_heads(&mut tx, None, 1_000).await.expect("heads") {
             let entries = workflows::audit(&mut tx, id, 0, i64::MAX).await.expect("entries");
             assert_eq!(audit::verify(&entries, seq, &hash), Ok(()));

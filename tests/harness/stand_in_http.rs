@@ -2,7 +2,8 @@
 //!
 //! `/ok` · `/json` (fixed sales figures) · `/status/{code}` · `/slow/{ms}` · `/flaky/{key}/{n}` (503 for the first `n`
 //! requests of that key and count, then 200) · `POST /effects` (something that must happen once: counted by
-//! `Idempotency-Key`, 400 without). For one more answer add a line to the match in `answer`.
+//! `Idempotency-Key`, 400 without) · `/gate` (200, as soon as the test lets it through). For one more answer add a line
+//! to the match in `answer`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 /// One request as it arrived.
@@ -34,6 +36,7 @@ pub struct Recorded {
 pub struct StandInHttp {
     base_url: String,
     record: Record,
+    gate: Arc<Semaphore>,
     serving: AbortHandle,
 }
 
@@ -42,10 +45,10 @@ impl StandInHttp {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| panic!("stand-in: {error}"));
         let address = listener.local_addr().unwrap_or_else(|error| panic!("stand-in: {error}"));
-        let record = Record::default();
-        let router = Router::new().fallback(answer).with_state(record.clone());
+        let (record, gate) = (Record::default(), Arc::new(Semaphore::new(0)));
+        let router = Router::new().fallback(answer).with_state((record.clone(), Arc::clone(&gate)));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        Self { base_url: format!("http://{address}"), record, serving }
+        Self { base_url: format!("http://{address}"), record, gate, serving }
     }
 
     /// Its address without a slash at the end.
@@ -56,6 +59,11 @@ impl StandInHttp {
     /// All requests so far, in the order of their arrival.
     pub fn requests(&self) -> Vec<Recorded> {
         self.record.with(|requests| requests.clone())
+    }
+
+    /// Answers so many requests for `/gate`, those that came first first, also some that are yet to come.
+    pub fn let_through(&self, requests: usize) {
+        self.gate.add_permits(requests);
     }
 
     /// How often `POST /effects` was called with each idempotency key.
@@ -101,7 +109,13 @@ impl Record {
     }
 }
 
-async fn answer(State(record): State<Record>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State((record, gate)): State<(Record, Arc<Semaphore>)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let request = Recorded {
         method: method.to_string(),
         path: uri.to_string(),
@@ -118,6 +132,7 @@ async fn answer(State(record): State<Record>, method: Method, uri: Uri, headers:
         (_, ["json"]) => Json(sales()).into_response(),
         (_, ["status", code]) => status(code).into_response(),
         (_, ["slow", millis]) => slow(millis).await,
+        (_, ["gate"]) => through(&gate).await,
         (_, ["flaky", _key, failures]) => flaky(failures, earlier),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -139,6 +154,14 @@ async fn slow(millis: &str) -> Response {
     let Ok(millis) = millis.parse() else { return StatusCode::NOT_FOUND.into_response() };
     tokio::time::sleep(Duration::from_millis(millis)).await;
     Json(json!({"slept_ms": millis})).into_response()
+}
+
+async fn through(gate: &Semaphore) -> Response {
+    match gate.acquire().await {
+        Ok(permit) => permit.forget(),
+        Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+    Json(json!({"ok": true})).into_response()
 }
 
 fn flaky(failures: &str, earlier: usize) -> Response {
@@ -180,6 +203,18 @@ mod tests {
             let codes = [get(&stand_in, &path).await.0, get(&stand_in, &path).await.0, get(&stand_in, &path).await.0];
             assert_eq!(codes, [503, 503, 200]);
         }
+    }
+
+    #[tokio::test]
+    async fn the_gate_lets_as_many_through_as_it_is_told_to() {
+        let stand_in = StandInHttp::start().await;
+        let url = format!("{}/gate", stand_in.base_url());
+        let (first, second) = (tokio::spawn(client().get(&url).send()), tokio::spawn(client().get(&url).send()));
+        stand_in.let_through(2);
+        for answer in [first, second] {
+            assert_eq!(answer.await.expect("a task").expect("answers").status().as_u16(), 200);
+        }
+        assert_eq!(stand_in.requests().len(), 2);
     }
 
     #[tokio::test]

@@ -90,12 +90,7 @@ async fn subscription(app: &App, user: UserId) -> Option<Subscription> {
 
 async fn subscribe(app: &App, user: UserId) {
     let now = app.clock.now();
-    let month = Subscription {
-        tier: Tier::Student,
-        status: "active".to_owned(),
-        current_period_end: now + TimeDelta::days(30),
-        workflows_used: 0,
-    };
+    let month = Subscription::new(Tier::Student, "active", now + TimeDelta::days(30));
     let mut tx = app.services.db.begin().await.expect("a transaction");
     credits::put_subscription(&mut tx, user, &month, now).await.expect("a subscription");
     tx.commit().await.expect("a commit");

@@ -86,6 +86,7 @@ journey! {
         let (code, told) = site.doctor().await;
         assert_eq!(code, Some(0), "{told}");
         assert!(told.contains("every balance is the sum of its ledger"), "{told}");
+        assert!(told.contains("each account has what was counted"), "{told}");
         assert!(told.contains(&format!("none of {WORKFLOWS} was changed")), "{told}");
     }
 

@@ -41,6 +41,7 @@ macro_rules! journey {
 
 mod accounts;
 mod admins;
+mod agents;
 pub mod client;
 mod closing;
 mod first_intent;
@@ -53,10 +54,15 @@ mod mails;
 mod mfa;
 mod passwords;
 mod payments;
+mod refunds;
+mod rush;
 mod scaled;
 mod sessions;
 mod subscriptions;
+mod ten_thousand;
 mod weak_hashes;
+pub mod webhooks;
+mod without_stripe;
 mod workflows;
 
 /// How long anything may take before the test fails; far more than it should, for slow machines.
@@ -70,6 +76,9 @@ const PRIVATE: Settings = &[("HTTP_ALLOW_PRIVATE", "true")];
 const UNPACED: Settings = &[("TIERS_FREE_TRIAL_INTENTS_PER_MINUTE", "1000")];
 /// Polling must not run into the limit of requests.
 const POLLING: Settings = &[("TIERS_FREE_TRIAL_REQUESTS_PER_MINUTE", "1000000")];
+
+/// Settings, some of which may be known only when the test runs.
+type Group<'a> = &'a [(&'a str, &'a str)];
 
 /// The two ways to run it.
 #[derive(Clone, Copy)]
@@ -89,14 +98,14 @@ struct Site {
 }
 
 impl Site {
-    async fn start(engine: Engine, groups: &[Settings]) -> Self {
+    async fn start(engine: Engine, groups: &[Group<'_>]) -> Self {
         match engine {
             Engine::Embedded => Self::embedded(groups).await,
             Engine::Scaled => Self::scaled(&redis::shared().url, groups).await,
         }
     }
 
-    async fn embedded(groups: &[Settings]) -> Self {
+    async fn embedded(groups: &[Group<'_>]) -> Self {
         let settings = all(groups, &[]);
         let api = Autoos::start(&borrow(&settings)).await;
         let mailbox = Mailbox::Folder(api.data_dir().join("mail"));
@@ -104,7 +113,7 @@ impl Site {
     }
 
     /// With a Redis of the test's choice.
-    async fn scaled(redis: &str, groups: &[Settings]) -> Self {
+    async fn scaled(redis: &str, groups: &[Group<'_>]) -> Self {
         let (database, smtp) = (postgres::database().await, SmtpServer::start());
         let port = smtp.port().to_string();
         let own = [
@@ -212,7 +221,7 @@ pub fn address(name: &str) -> String {
     format!("{name}@example.com")
 }
 
-fn all(groups: &[Settings], own: &[(&str, &str)]) -> Vec<(String, String)> {
+fn all(groups: &[Group<'_>], own: Group<'_>) -> Vec<(String, String)> {
     let given = groups.iter().copied().flatten().copied();
     let all = POLLING.iter().copied().chain(given).chain(own.iter().copied());
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

@@ -12,6 +12,9 @@ use super::here::Here;
 use crate::harness::engines::{Settings, both_engines};
 
 const UPI: Settings = &[("UPI_VPA", "autoos@bank")];
+/// Both schemes are configured; Stripe is out of reach.
+const BOTH: Settings =
+    &[("UPI_VPA", "autoos@bank"), ("STRIPE_SECRET_KEY", "sk_test_1"), ("STRIPE_API_BASE", "http://127.0.0.1:9")];
 const QR: &str = "/payments/qr-code";
 const TRANSACTIONS: &str = "/payments/qr-code/transactions";
 const HISTORY: &str = "/payments/history";
@@ -158,6 +161,16 @@ both_engines! {
         for payment in &listed {
             assert_eq!((&payment["svg"], &payment["payload"]), (&json!(null), &json!(null)), "{payment}");
         }
+    }
+
+    async fn a_key_is_good_for_one_scheme(app: App with BOTH) {
+        let here = Here::new(app).await;
+        let ada = here.verified("ada").await.client;
+        let mut other = month("student");
+        other["scheme"] = json!("stripe");
+        keyed(&ada, "one", &month("student")).await.must(201);
+        keyed(&ada, "one", &other).await.problem(422, "idempotency_key_reused");
+        assert_eq!(list(&ada, HISTORY).await.len(), 1);
     }
 
     async fn a_payment_is_for_its_owner_and_for_admins(app: App with UPI) {

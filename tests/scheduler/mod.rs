@@ -1,15 +1,23 @@
 //! What the scheduler does and when, on both engines, with a clock that is moved by hand.
 //!
-//! The trial of `verified_user` begins with the test, on 15 January 2026 at nine, and ends thirty days later.
+//! The trial of `verified_user` begins with the test, on 15 January 2026 at nine, and ends thirty days later. Stripe is not
+//! configured; what duties do with it is in `tests/stripe`.
+
+mod subscriptions;
 
 use ::scheduler::{DutyError, Ran, once, tick_once};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use shared::domain::payment::{EventStatus, Via};
 use shared::email::{Mail, TrialEnded};
-use shared::ids::{SessionId, UserId, WorkflowId};
+use shared::ids::{self, SessionId, UserId, WorkflowId};
 use shared::job::{Job, Lane};
 use shared::on;
 use shared::store::account_events::Origin;
 use shared::store::sessions::Session;
+use shared::store::stripe_events::{self, NewEvent};
+use shared::store::stripe_operations::{self, Begun, Request};
+use shared::store::stripe_reconciliations::{self, Reconciliation};
 use shared::store::{Tx, duties, idempotency, mails, outbox, sessions, users};
 use uuid::Uuid;
 
@@ -17,7 +25,18 @@ use crate::harness::engines::{App, both_engines};
 
 const END: &str = "2026-02-14T09:00:00Z";
 /// Every duty, in the order of the timetable.
-const ALL: [&str; 5] = ["trial_warnings", "requeue", "expire_payments", "rotate_signing_keys", "prune"];
+const ALL: [&str; 8] = [
+    "trial_warnings",
+    "subscription_warnings",
+    "requeue",
+    "expire_payments",
+    "reconcile_stripe",
+    "compare_stripe",
+    "rotate_signing_keys",
+    "prune",
+];
+/// Those of a full hour that is not special.
+const HOURLY: [&str; 5] = ["trial_warnings", "subscription_warnings", "requeue", "expire_payments", "reconcile_stripe"];
 
 /// The value, or a test that ends here.
 fn ok<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
@@ -100,7 +119,9 @@ both_engines! {
         let (one, other) = tokio::join!(tick_once(&app.services, "one"), tick_once(&app.services, "other"));
         let mut ran = [ok(one), ok(other)].concat();
         ran.sort_by_key(|ran| ran.duty);
-        assert_eq!(names(&ran), ["expire_payments", "prune", "requeue", "rotate_signing_keys", "trial_warnings"]);
+        let mut all = ALL;
+        all.sort_unstable();
+        assert_eq!(names(&ran), all);
         assert_eq!(app.mails("trial_ending").await, [("ada@example.com".to_owned(), warning(7))]);
     }
 }
@@ -114,7 +135,7 @@ both_engines! {
         let lease = (now, now + TimeDelta::seconds(60));
         assert!(ok(duties::take(&mut tx, "trial_warnings", "dead", lease).await).is_some());
         ok(tx.commit().await);
-        assert_eq!(names(&tick(&app).await), ["requeue", "expire_payments"]);
+        assert_eq!(names(&tick(&app).await), HOURLY[1..]);
         app.clock.advance(TimeDelta::seconds(61));
         assert_eq!(names(&tick(&app).await), ["trial_warnings", "requeue", "expire_payments"]);
     }
@@ -127,7 +148,7 @@ both_engines! {
         app.clock.advance(TimeDelta::minutes(1));
         assert_eq!(names(&tick(&app).await), ["requeue", "expire_payments"]);
         app.clock.advance(TimeDelta::hours(1));
-        assert_eq!(names(&tick(&app).await), ["trial_warnings", "requeue", "expire_payments"]);
+        assert_eq!(names(&tick(&app).await), HOURLY);
     }
 }
 
@@ -180,8 +201,8 @@ both_engines! {
         let now = app.clock.now() + TimeDelta::days(200);
         let (old, young) = (Leftovers::put(&app, ada, now, true).await, Leftovers::put(&app, ada, now, false).await);
         ok(once(&app.services, "prune", now).await);
-        assert_eq!(old.found(&app, ada, now).await, [false; 4]);
-        assert_eq!(young.found(&app, ada, now).await, [true; 4]);
+        assert_eq!(old.found(&app, ada, now).await, [false; 7]);
+        assert_eq!(young.found(&app, ada, now).await, [true; 7]);
     }
 }
 
@@ -203,21 +224,28 @@ impl Leftovers {
         ok(users::insert_token(&mut tx, user, ("verify_email", name), days(8), days(7)).await);
         ok(sessions::insert(&mut tx, &session, &Origin::default(), None).await);
         put_sent_mail(&mut tx, user, name, days(90)).await;
+        put_word_of_stripe(&mut tx, user, name, (days(7), days(90))).await;
         ok(tx.commit().await);
         Self { name, session: session.id }
     }
 
-    /// Whether the answer, the token, the session and the mail are still there.
-    async fn found(&self, app: &App, user: UserId, now: DateTime<Utc>) -> [bool; 4] {
+    /// Whether the answer, the token, the session, the mail, the operation at Stripe, Stripe's event and the comparison
+    /// are still there.
+    async fn found(&self, app: &App, user: UserId, now: DateTime<Utc>) -> [bool; 7] {
         let mut tx = begin(app).await;
         let answer = ok(idempotency::get(&mut tx, (user, "route", self.name)).await).is_some();
         // A token can only be asked for while it is good.
         let good = now - TimeDelta::days(9);
         let token = ok(users::spend_token(&mut tx, ("verify_email", self.name), good).await).is_some();
         let session = ok(sessions::get(&mut tx, self.session).await).is_some();
+        let sql = "select count(*) from stripe_operations where client_key = $1";
+        let operations: i64 = on!(tx, |c| ok(sqlx::query_scalar(sql).bind(self.name).fetch_one(&mut *c).await));
+        let event = ok(stripe_events::get(&mut tx, self.name).await).is_some();
+        let comparisons = ok(stripe_reconciliations::list(&mut tx, None, 10).await);
+        let comparison = comparisons.iter().any(|comparison| comparison.kind == self.name);
         drop(tx);
         let mail = app.mails("trial_ended").await.iter().any(|(_, occasion)| occasion == self.name);
-        [answer, token, session, mail]
+        [answer, token, session, mail, operations == 1, event, comparison]
     }
 }
 
@@ -235,6 +263,34 @@ async fn put_sent_mail(tx: &mut Tx, user: UserId, occasion: &str, sent: DateTime
         ok(query.bind(user).bind(occasion).fetch_one(&mut *c).await)
     });
     ok(mails::finish(tx, id, "sent", None, sent).await);
+}
+
+async fn put_word_of_stripe(tx: &mut Tx, user: UserId, name: &str, (begun, told): (DateTime<Utc>, DateTime<Utc>)) {
+    let request = Request { user, route: "route", client_key: Some(name), fingerprint: "fingerprint" };
+    assert!(matches!(ok(stripe_operations::begin(tx, &request, begun).await), Begun::Do(_)));
+    let event = NewEvent {
+        id: name,
+        kind: "invoice.paid",
+        object_id: None,
+        customer: None,
+        livemode: None,
+        api_version: None,
+        via: Via::Webhook,
+        created_at: told,
+        payload: "{}",
+        status: EventStatus::Ignored,
+    };
+    assert!(ok(stripe_events::insert(tx, &event, told).await));
+    let comparison = Reconciliation {
+        id: ids::new(told),
+        kind: name.to_owned(),
+        started_at: told,
+        finished_at: told,
+        listed: 0,
+        found: 0,
+        detail: json!({}),
+    };
+    ok(stripe_reconciliations::put(tx, &comparison).await);
 }
 
 both_engines! {

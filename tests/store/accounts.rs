@@ -270,12 +270,8 @@ both_engines! {
         let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
         let eve = app.verified_user("eve@example.com").await;
         let mut tx = begin(&app).await;
-        let subscription = Subscription {
-            tier: Tier::Employee,
-            status: "active".to_owned(),
-            current_period_end: now + TimeDelta::days(1),
-            workflows_used: 3,
-        };
+        let running = Subscription::new(Tier::Employee, "active", now + TimeDelta::days(1));
+        let subscription = Subscription { workflows_used: 3, ..running };
         for user in [ada, eve] {
             credits::put_subscription(&mut tx, user, &subscription, now).await.expect("a subscription");
         }
@@ -292,7 +288,7 @@ both_engines! {
         assert!(trial(&mut tx, ada).await.ends_at > now);
         assert_eq!(trial(&mut tx, eve).await.ends_at, now);
         let wanted = [(eve, WorkflowId::new(now))];
-        assert_eq!(credits::charge_trials(&mut tx, &wanted, now).await.expect("no charge"), [None]);
+        assert_eq!(credits::charge_trials(&mut tx, &wanted, None, now).await.expect("no charge"), [None]);
         let listed = accounts::list(&mut tx, &text("ada@"), 1).await.expect("accounts").remove(0);
         assert_eq!(listed.entitled(now), Tier::Employee);
     }

@@ -2,16 +2,18 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::entitlement::Subscription;
+use shared::domain::payment::BillingCycle;
 use shared::domain::tier::Tier;
 use shared::ids::UserId;
 use shared::store::adjustments::{self, Filter, Subscriber};
+use shared::store::subscriptions::{self, Billed};
 use shared::store::{Tx, credits};
 
 use super::begin;
 use crate::harness::engines::both_engines;
 
 fn of(tier: Tier, status: &str, current_period_end: DateTime<Utc>) -> Subscription {
-    Subscription { tier, status: status.to_owned(), current_period_end, workflows_used: 5 }
+    Subscription { workflows_used: 5, ..Subscription::new(tier, status, current_period_end) }
 }
 
 async fn subscribe(tx: &mut Tx, user: UserId, subscription: &Subscription, since: DateTime<Utc>) {
@@ -79,6 +81,30 @@ both_engines! {
         assert_eq!((subscribed.subscription, subscribed.current_period_start), (later, now));
         assert_eq!((subscribed.counted_from, subscribed.billing_cycle.as_deref()), (None, Some("annual")));
         assert_eq!(facts.trial.map(|trial| trial.credits), Some(10));
+    }
+
+    async fn a_change_takes_a_subscription_out_of_the_hands_of_stripe(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let end = now + TimeDelta::days(30);
+        let ended = Billed {
+            stripe_subscription: "sub_1".to_owned(),
+            tier: Tier::Student,
+            billing_cycle: BillingCycle::Monthly,
+            status: "canceled".to_owned(),
+            period: (now, end),
+            cancel_at_period_end: true,
+            past_due_since: Some(now),
+            entitles_until: Some(end),
+            pending: Some((Tier::Employee, BillingCycle::Annual)),
+        };
+        let mut tx = begin(&app).await;
+        subscriptions::put_billed(&mut tx, ada, &ended).await.expect("a subscription");
+        let given = Subscription::new(Tier::Enterprise, "active", now + TimeDelta::days(365));
+        assert!(adjustments::set(&mut tx, ada, &given).await.expect("a change"));
+        let read = get(&mut tx, ada).await.expect("a subscription").subscribed;
+        assert!(!read.is_billed() && !read.cancel_at_period_end, "{read:?}");
+        assert_eq!((read.subscription, read.stripe_subscription), (given, None));
+        assert_eq!((read.past_due_since, read.pending_tier, read.pending_cycle), (None, None, None));
     }
 
     async fn a_trial_is_extended_from_its_end_or_from_now(app: App) {

@@ -4,8 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::status::Charged;
 use shared::ids::{UserId, WorkflowId};
 use shared::on;
-use shared::store::Tx;
 use shared::store::credits::{self, Trial};
+use shared::store::usage::InUse;
+use shared::store::{Tx, agents};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ async fn left(tx: &mut Tx, user: UserId) -> i64 {
 }
 
 async fn charge(tx: &mut Tx, user: UserId, workflow: WorkflowId, now: DateTime<Utc>) -> Option<i64> {
-    credits::charge_trials(tx, &[(user, workflow)], now).await.expect("a charge")[0]
+    credits::charge_trials(tx, &[(user, workflow)], None, now).await.expect("a charge")[0]
 }
 
 fn workflow(app: &App) -> WorkflowId {
@@ -102,7 +103,7 @@ both_engines! {
         let mut tx = begin(&app).await;
         let users = [ada, eve, nobody].into_iter().cycle().take(MANY);
         let wanted: Vec<_> = users.map(|user| (user, workflow(&app))).collect();
-        let charged = credits::charge_trials(&mut tx, &wanted, now).await.expect("charges");
+        let charged = credits::charge_trials(&mut tx, &wanted, None, now).await.expect("charges");
         for (n, ((user, _), left)) in wanted.iter().zip(&charged).enumerate() {
             let before = (n / 3) as i64;
             assert_eq!(*left, (*user != nobody && before < 10).then_some(9 - before), "{n}");
@@ -110,7 +111,22 @@ both_engines! {
         assert_eq!((left(&mut tx, ada).await, left(&mut tx, eve).await), (0, 0));
         assert_eq!(ledger(&mut tx, eve).await.len(), 11);
         assert_eq!(credits::unbalanced(&mut tx).await.expect("ledgers"), []);
-        assert_eq!(credits::charge_trials(&mut tx, &wanted, end).await.expect("no charge"), vec![None; MANY]);
+        assert_eq!(credits::charge_trials(&mut tx, &wanted, None, end).await.expect("no charge"), vec![None; MANY]);
+    }
+
+    async fn a_trial_whose_storage_is_full_pays_for_nothing(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let eve = app.verified_user("eve@example.com").await;
+        let mut tx = begin(&app).await;
+        agents::count(&mut tx, &[(ada, InUse { storage: 1_000, ..InUse::default() })]).await.expect("a count");
+        for (storage, left) in [
+            (Some(1_000), [None, Some(9), None]),
+            (Some(1_001), [Some(9), Some(8), Some(8)]),
+            (None, [Some(7), Some(7), Some(6)]),
+        ] {
+            let wanted = [(ada, workflow(&app)), (eve, workflow(&app)), (ada, workflow(&app))];
+            assert_eq!(credits::charge_trials(&mut tx, &wanted, storage, now).await.expect("charges"), left);
+        }
     }
 
     async fn a_charge_is_given_back_once(app: App) {

@@ -6,10 +6,10 @@ use shared::job::Lane;
 use shared::store::{outbox, workflows};
 
 use super::{MANY, begin, claim, order, planned};
-use crate::harness::engines::both_engines;
+use crate::harness::engines::{MANY_AGENTS, both_engines};
 
 both_engines! {
-    async fn only_leases_that_are_still_held_are_extended(app: App) {
+    async fn only_leases_that_are_still_held_are_extended(app: App with MANY_AGENTS) {
         let ada = app.verified_user("ada@example.com").await;
         let (id, cancelled) = (planned(&app, ada, 3).await, planned(&app, ada, 1).await);
         claim(&app, id, "s000").await;
@@ -37,7 +37,7 @@ both_engines! {
         assert_eq!(claim(&app, id, "s000").await.at.number, 2);
     }
 
-    async fn the_alarm_of_an_extended_lease_moves_with_it(app: App) {
+    async fn the_alarm_of_an_extended_lease_moves_with_it(app: App with MANY_AGENTS) {
         let ada = app.verified_user("ada@example.com").await;
         let id = planned(&app, ada, MANY).await;
         let mut held = Vec::new();

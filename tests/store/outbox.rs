@@ -86,6 +86,23 @@ both_engines! {
         assert_eq!(take(&mut tx, later + VISIBILITY, 10).await, jobs, "counted from the start");
     }
 
+    async fn what_was_handed_out_can_be_held_until_its_work_is_done(app: App) {
+        let (now, jobs) = (app.clock.now(), jobs(&app, 2));
+        put(&app, &[(jobs[0].clone(), now), (jobs[1].clone(), now + TimeDelta::hours(2))]).await;
+        let mut tx = begin(&app).await;
+        assert_eq!(take(&mut tx, now, 10).await, jobs[..1]);
+        let until = now + TimeDelta::hours(1);
+        for job in &jobs {
+            outbox::hold(&mut tx, job, until).await.expect("a change");
+        }
+        assert_eq!(take(&mut tx, until - TimeDelta::microseconds(1), 10).await, []);
+        assert_eq!(take(&mut tx, until, 10).await, jobs[..1], "the other was not handed out");
+        // Whoever wants it again gets it.
+        outbox::put(&mut tx, &[(jobs[0].clone(), until)]).await.expect("a row");
+        outbox::hold(&mut tx, &jobs[0], until + TimeDelta::hours(1)).await.expect("no change");
+        assert_eq!(take(&mut tx, until, 10).await, jobs[..1]);
+    }
+
     async fn many_rows_are_put_and_deleted_at_once(app: App) {
         let (now, jobs) = (app.clock.now(), jobs(&app, MANY));
         put(&app, &jobs.iter().map(|job| (job.clone(), now)).collect::<Vec<_>>()).await;
@@ -159,5 +176,16 @@ both_engines! {
         assert_eq!(outbox::requeue(&mut tx, now, 3).await.expect("a count"), 0);
         assert_eq!(outbox::requeue(&mut tx, now, 2).await.expect("a count"), 1);
         assert_eq!(take(&mut tx, now, 10).await, jobs[..1]);
+    }
+
+    async fn a_job_is_open_until_its_work_is_done(app: App) {
+        let (now, jobs) = (app.clock.now(), jobs(&app, 2));
+        put(&app, &[(jobs[0].clone(), now)]).await;
+        let mut tx = begin(&app).await;
+        assert_eq!(take(&mut tx, now, 10).await, jobs[..1]);
+        assert!(outbox::is_open(&mut tx, &jobs[0]).await.expect("an answer"), "it is only under way");
+        assert!(!outbox::is_open(&mut tx, &jobs[1]).await.expect("an answer"));
+        assert!(outbox::end(&mut tx, &jobs[0]).await.expect("an answer"));
+        assert!(!outbox::is_open(&mut tx, &jobs[0]).await.expect("an answer"));
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::domain::money::{Currency, Money};
 use shared::domain::payment::{BillingCycle, PaymentKind, PaymentStatus, Scheme};
-use shared::domain::tier::Tier;
+use shared::domain::tier::{Limits, Tier, Tiers};
 use shared::ids::{PaymentId, UserId};
 use shared::on;
 use shared::store::credits::{self, GRACE, Subscription};
@@ -15,9 +15,9 @@ use super::begin;
 use crate::harness::engines::both_engines;
 
 /// For how long the payments of these tests are waited for.
-const LIFETIME: TimeDelta = TimeDelta::minutes(15);
+pub(super) const LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
-fn payment(user: UserId, at: DateTime<Utc>) -> Payment {
+pub(super) fn payment(user: UserId, at: DateTime<Utc>) -> Payment {
     Payment {
         id: PaymentId::new(at),
         user_id: Some(user),
@@ -26,7 +26,7 @@ fn payment(user: UserId, at: DateTime<Utc>) -> Payment {
         tier: Tier::Student,
         billing_cycle: BillingCycle::Monthly,
         amount: 79_900,
-        currency: Currency::Inr,
+        currency: Currency::INR,
         status: PaymentStatus::Pending,
         payload: "upi://pay?pa=autoos@bank".to_owned(),
         created_at: at,
@@ -35,16 +35,20 @@ fn payment(user: UserId, at: DateTime<Utc>) -> Payment {
         reference: None,
         confirmed_by: None,
         late: false,
+        stripe_id: None,
+        payment_intent: None,
+        refund_of: None,
+        review: None,
     }
 }
 
-async fn put(tx: &mut Tx, user: UserId, at: DateTime<Utc>) -> Payment {
+pub(super) async fn put(tx: &mut Tx, user: UserId, at: DateTime<Utc>) -> Payment {
     let payment = payment(user, at);
     payments::insert(tx, &payment).await.expect("a payment");
     payment
 }
 
-async fn read(tx: &mut Tx, id: PaymentId) -> Payment {
+pub(super) async fn read(tx: &mut Tx, id: PaymentId) -> Payment {
     payments::get(tx, id).await.expect("a row").expect("a payment")
 }
 
@@ -70,18 +74,23 @@ async fn period_start(tx: &mut Tx, user: UserId) -> DateTime<Utc> {
     on!(tx, |c| sqlx::query_scalar(sql).bind(user).fetch_one(&mut *c).await.expect("a time"))
 }
 
+/// The limits of a tier that has none.
+fn unlimited() -> Limits {
+    *Tiers::default().limits(Tier::Enterprise)
+}
+
 both_engines! {
     async fn a_payment_is_read_back_as_it_was_stored(app: App) {
         let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
         let mut tx = begin(&app).await;
         let stored = put(&mut tx, ada, now).await;
         assert_eq!(read(&mut tx, stored.id).await, stored);
-        assert_eq!(stored.money(), Money { minor: 79_900, currency: Currency::Inr });
+        assert_eq!(stored.money(), Money { minor: 79_900, currency: Currency::INR });
         let other = Payment {
             scheme: Scheme::Stripe,
             tier: Tier::Professional,
             billing_cycle: BillingCycle::Annual,
-            currency: Currency::Usd,
+            currency: Currency::USD,
             user_id: None,
             ..payment(ada, now)
         };
@@ -225,7 +234,7 @@ both_engines! {
         let end = activate(&mut tx, ada, (Tier::Student, BillingCycle::Monthly), now).await;
         assert_eq!(end, BillingCycle::Monthly.end(now));
         let expected =
-            Subscription { tier: Tier::Student, status: "active".into(), current_period_end: end, workflows_used: 0 };
+            Subscription::new(Tier::Student, "active", end);
         assert_eq!(subscription(&mut tx, ada).await, expected);
         assert_eq!(period_start(&mut tx, ada).await, now);
     }
@@ -235,7 +244,7 @@ both_engines! {
         let what = (Tier::Student, BillingCycle::Monthly);
         let mut tx = begin(&app).await;
         let first = activate(&mut tx, ada, what, now).await;
-        credits::charge_subscriptions(&mut tx, &[(ada, None)], now).await.expect("a charge");
+        credits::charge_subscriptions(&mut tx, &[(ada, unlimited())], now).await.expect("a charge");
         let later = now + TimeDelta::days(20);
         let second = activate(&mut tx, ada, what, later).await;
         assert_eq!(second, BillingCycle::Monthly.end(first));
@@ -263,9 +272,7 @@ both_engines! {
         for (status, at, from) in [
             ("past_due", at - TimeDelta::seconds(1), now), ("past_due", at, at), ("canceled", now, now),
         ] {
-            let before = Subscription {
-                tier: Tier::Student, status: status.to_owned(), current_period_end: now, workflows_used: 7,
-            };
+            let before = Subscription { workflows_used: 7, ..Subscription::new(Tier::Student, status, now) };
             credits::put_subscription(&mut tx, ada, &before, now - TimeDelta::days(30)).await.expect("a change");
             assert_eq!(activate(&mut tx, ada, what, at).await, BillingCycle::Monthly.end(from), "{status} at {at}");
             let after = subscription(&mut tx, ada).await;

@@ -2,17 +2,18 @@
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use shared::domain::status::Charged;
-use shared::domain::tier::Tier;
+use shared::domain::tier::{GIGABYTE, Limits, Tier, Tiers};
 use shared::ids::{UserId, WorkflowId};
 use shared::on;
-use shared::store::Tx;
 use shared::store::credits::{self, GRACE, Subscription};
+use shared::store::usage::InUse;
+use shared::store::{Tx, agents};
 
 use super::{MANY, begin};
 use crate::harness::engines::both_engines;
 
 fn student(status: &str, current_period_end: DateTime<Utc>) -> Subscription {
-    Subscription { tier: Tier::Student, status: status.to_owned(), current_period_end, workflows_used: 0 }
+    Subscription::new(Tier::Student, status, current_period_end)
 }
 
 async fn subscribe(tx: &mut Tx, user: UserId, subscription: &Subscription) {
@@ -20,8 +21,13 @@ async fn subscribe(tx: &mut Tx, user: UserId, subscription: &Subscription) {
     credits::put_subscription(tx, user, subscription, since).await.expect("a subscription");
 }
 
+/// So many workflows a month, and nothing else that is limited.
+fn limits(workflows_per_month: Option<i64>) -> Limits {
+    Limits { workflows_per_month, ..*Tiers::default().limits(Tier::Enterprise) }
+}
+
 async fn charge(tx: &mut Tx, user: UserId, limit: Option<i64>, now: DateTime<Utc>) -> bool {
-    credits::charge_subscriptions(tx, &[(user, limit)], now).await.expect("a charge")[0]
+    credits::charge_subscriptions(tx, &[(user, limits(limit))], now).await.expect("a charge")[0]
 }
 
 async fn used(tx: &mut Tx, user: UserId) -> i64 {
@@ -49,6 +55,20 @@ both_engines! {
         assert!(!charge(&mut tx, ada, Some(2), now).await);
         assert!(charge(&mut tx, ada, None, now).await, "no limit");
         assert_eq!(used(&mut tx, ada).await, 3);
+    }
+
+    async fn a_subscription_whose_storage_is_full_pays_for_nothing(app: App) {
+        let (ada, now) = (app.verified_user("ada@example.com").await, app.clock.now());
+        let mut tx = begin(&app).await;
+        subscribe(&mut tx, ada, &student("active", now + TimeDelta::days(1))).await;
+        let in_use = InUse { storage: 5 * GIGABYTE, ..InUse::default() };
+        agents::count(&mut tx, &[(ada, in_use)]).await.expect("a count");
+        for (gigabytes, pays) in [(Some(5), false), (Some(6), true), (None, true)] {
+            let wanted = [(ada, Limits { storage_gb: gigabytes, ..limits(None) })];
+            assert_eq!(credits::charge_subscriptions(&mut tx, &wanted, now).await.expect("a charge"), [pays]);
+        }
+        assert_eq!(used(&mut tx, ada).await, 2);
+        assert_eq!(credits::facts(&mut tx, ada).await.expect("facts").stored, 5 * GIGABYTE);
     }
 
     async fn what_was_used_counts_for_a_month_of_a_longer_period(app: App) {
@@ -85,7 +105,7 @@ both_engines! {
         for user in [ada, eve] {
             subscribe(&mut tx, user, &student("active", now + TimeDelta::days(1))).await;
         }
-        let payers = [(ada, Some(20)), (eve, None), (UserId::new(now), None)];
+        let payers = [(ada, limits(Some(20))), (eve, limits(None)), (UserId::new(now), limits(None))];
         let wanted: Vec<_> = payers.into_iter().cycle().take(MANY).collect();
         let charged = credits::charge_subscriptions(&mut tx, &wanted, now).await.expect("charges");
         let pays = |n: usize| if n.is_multiple_of(3) { n / 3 < 20 } else { n % 3 == 1 };
@@ -126,12 +146,14 @@ both_engines! {
     async fn trials_that_end_soon_are_those_of_enabled_accounts_without_a_running_subscription(app: App) {
         let now = app.clock.now();
         let mut users = Vec::new();
-        for name in ["ada", "bob", "eve", "kim"] {
+        for name in ["ada", "bob", "eve", "kim", "liz", "max"] {
             users.push(app.verified_user(&format!("{name}@example.com")).await);
         }
         let mut tx = begin(&app).await;
         subscribe(&mut tx, users[1], &student("active", now + TimeDelta::days(60))).await;
         subscribe(&mut tx, users[2], &student("canceled", now)).await;
+        subscribe(&mut tx, users[4], &student("trialing", now + TimeDelta::days(60))).await;
+        subscribe(&mut tx, users[5], &student("past_due", now + TimeDelta::days(60))).await;
         on!(tx, |c| {
             let sql = "update users set disabled = true where id = $1";
             sqlx::query(sql).bind(users[3]).execute(&mut *c).await.expect("a change").rows_affected()

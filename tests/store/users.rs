@@ -114,8 +114,7 @@ both_engines! {
         let found = signed_in(&mut tx, session, now).await.expect("an account");
         assert_eq!((found.account.user.id, found.account.user.email.as_str()), (ada, "ada@example.com"));
         assert_eq!((found.account.tier, found.account.subscription_status, found.account.current_period_end), (None, None, None));
-        let status = "active".to_owned();
-        let subscription = Subscription { tier: Tier::Student, status, current_period_end: now, workflows_used: 0 };
+        let subscription = Subscription::new(Tier::Student, "active", now);
         credits::put_subscription(&mut tx, ada, &subscription, now).await.expect("a subscription");
         let found = signed_in(&mut tx, session, now).await.expect("an account");
         let paid = (found.account.tier, found.account.subscription_status.as_deref(), found.account.current_period_end);

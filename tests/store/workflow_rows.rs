@@ -12,7 +12,7 @@ use shared::store::{StoreError, Tx, outbox, workflow_rows, workflows};
 use tokio::task::JoinSet;
 
 use super::{MANY, accept, begin, claim, intent, order, parallel, planned};
-use crate::harness::engines::{App, both_engines};
+use crate::harness::engines::{App, MANY_AGENTS, both_engines};
 
 async fn load(tx: &mut Tx, id: WorkflowId) -> Workflow {
     workflow_rows::lock(tx, &[id]).await.expect("rows").pop().expect("a workflow")
@@ -66,7 +66,7 @@ both_engines! {
         assert_eq!(outbox::next_due(&mut tx).await.expect("a row"), [None; 3]);
     }
 
-    async fn many_workflows_move_in_one_transaction(app: App) {
+    async fn many_workflows_move_in_one_transaction(app: App with MANY_AGENTS) {
         let ada = app.verified_user("ada@example.com").await;
         let mut ids = Vec::new();
         for _ in 0..MANY {
@@ -81,8 +81,7 @@ both_engines! {
         orders.extend(ids.iter().take(5).map(|id| order(*id, complete.clone())));
         let unknown = WorkflowId::new(app.clock.now());
         orders.push(order(unknown, Command::Pause));
-        let base_url = app.services.config.base_url.as_str();
-        let applied = engine::apply(&app.services.db, base_url, &orders).await.expect("a transaction");
+        let applied = engine::apply(&app.services.db, &app.services.config, &orders).await.expect("a transaction");
         assert!(applied.outcomes[..MANY].iter().all(|outcome| matches!(outcome, Ok(Some(_)))));
         assert!(applied.outcomes[MANY..MANY + 5].iter().all(|outcome| matches!(outcome, Ok(None))));
         assert!(applied.outcomes[MANY + 5].is_err());
@@ -157,7 +156,7 @@ both_engines! {
         assert!(workflow_rows::insert_audit(&mut tx, &[(id, &entry)]).await.is_err());
     }
 
-    async fn orders_given_at_once_come_to_what_they_come_to_in_turn(app: App) {
+    async fn orders_given_at_once_come_to_what_they_come_to_in_turn(app: App with MANY_AGENTS) {
         let ada = app.verified_user("ada@example.com").await;
         let id = planned(&app, ada, 12).await;
         let all_twice = async |commands: Vec<Command>| {

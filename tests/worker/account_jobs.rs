@@ -15,7 +15,7 @@ use shared::job::{Job, Lane, LinkPurpose};
 use shared::on;
 use shared::store::{Tx, accounts, outbox, workflows};
 
-use crate::harness::engines::{App, both_engines};
+use crate::harness::engines::{App, MANY_AGENTS, both_engines};
 
 async fn begin(app: &App) -> Tx {
     app.services.db.begin().await.expect("a transaction")
@@ -183,7 +183,7 @@ both_engines! {
         }
     }
 
-    async fn a_closed_account_leaves_no_work_behind_whatever_it_ran(app: App) {
+    async fn a_closed_account_leaves_no_work_behind_whatever_it_ran(app: App with MANY_AGENTS) {
         let ada = app.verified_user("ada@example.com").await;
         leave_work(&app, ada).await;
         let (worker, job) = (app.worker(), close(&app, ada).await);
@@ -194,7 +194,7 @@ both_engines! {
         is_clean(&app, ada).await;
     }
 
-    async fn the_end_of_an_account_that_is_cut_off_anywhere_comes_to_its_end(app: App) {
+    async fn the_end_of_an_account_that_is_cut_off_anywhere_comes_to_its_end(app: App with MANY_AGENTS) {
         let ada = app.verified_user("ada@example.com").await;
         leave_work(&app, ada).await;
         let (worker, job) = (app.worker(), close(&app, ada).await);

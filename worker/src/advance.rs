@@ -30,7 +30,7 @@ impl Together for Recording {
 
     async fn run(&self, orders: &[Order]) -> StoreResult<Vec<Outcome>> {
         let Self(services) = self;
-        let applied = engine::apply(&services.db, services.config.base_url.as_str(), orders).await?;
+        let applied = engine::apply(&services.db, &services.config, orders).await?;
         if applied.wake {
             services.queue.wake().await;
         }

@@ -34,8 +34,10 @@ pub async fn run(worker: &Worker, job: Job) {
             Job::RunStep { workflow, step } => jobs::run_step::run(worker, workflow, step).await,
             Job::SendEmail { mail } => jobs::send_email::run(worker, mail).await,
             Job::Callback { workflow } => jobs::callback::run(worker, workflow).await,
+            Job::LetIn { user } => jobs::let_in::run(worker, user).await,
             Job::CloseAccount { user } => jobs::close_account::run(worker, user).await,
             Job::AccountLink { .. } => jobs::account_link::run(worker, job).await,
+            Job::SyncCustomer { .. } => jobs::sync_customer::run(worker, job).await,
         }
     };
     async {

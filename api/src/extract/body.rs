@@ -38,30 +38,35 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
                 "Send the body with Content-Type: application/json.",
             ));
         }
-        let late = |_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time; try again.");
-        let bytes = timeout(app.bounds.body, read(request.into_body())).await.map_err(late)??;
+        let bytes = raw(request.into_body(), BODY_LIMIT, app).await?;
         let value = parse(&bytes)?;
         let fingerprint = shared::tokens::sha256_hex(&bytes);
         Ok(Self { value, fingerprint })
     }
 }
 
+/// The bytes of a body that has at most `limit` of them and arrives in time.
+pub async fn raw(body: axum::body::Body, limit: usize, app: &App) -> Result<Vec<u8>, ApiError> {
+    let late = |_| ApiError::new(Code::RequestTimeout, "The body did not arrive in time; try again.");
+    timeout(app.bounds.body, read(body, limit)).await.map_err(late)?
+}
+
 /// The whole body. One that is too large is taken nevertheless, up to a bound, and thrown away: a client that is still
 /// sending when the connection is closed may never see the answer.
-async fn read(body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
+async fn read(body: axum::body::Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let mut pieces = body.into_data_stream();
     let (mut bytes, mut length) = (Vec::new(), 0);
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| ApiError::new(Code::BadRequest, "The body did not arrive whole."))?;
         length += piece.len();
-        if length <= BODY_LIMIT {
+        if length <= limit {
             bytes.extend_from_slice(&piece);
         } else if length > TAKEN_LIMIT {
             break;
         }
     }
-    if length > BODY_LIMIT {
-        return Err(ApiError::new(Code::BodyTooLarge, "A body may have at most 256 KiB."));
+    if length > limit {
+        return Err(ApiError::new(Code::BodyTooLarge, format!("A body may have at most {} KiB.", limit / 1024)));
     }
     Ok(bytes)
 }

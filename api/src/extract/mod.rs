@@ -10,9 +10,9 @@ mod token;
 mod user;
 mod workflow;
 
-pub use body::Body;
+pub use body::{Body, raw};
 pub use client::Client;
-pub use id::PathId;
+pub use id::{PathId, PathName, is_name};
 pub use page::{Page, PageQuery, Paged};
 pub use payment::{QrForm, ReadablePayment};
 pub use session::{Sessions, sessions};

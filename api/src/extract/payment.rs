@@ -1,7 +1,9 @@
-//! The payment in a path, for its owner and for admins; the ending of the path says in which form it is wanted.
+//! The payment by QR code in a path, for its owner and for admins; the ending of the path says in which form it is
+//! wanted.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use shared::domain::payment::{PaymentKind, Scheme};
 use shared::ids::PaymentId;
 use shared::store::payments::{self, Payment};
 use uuid::Uuid;
@@ -38,7 +40,8 @@ impl FromRequestParts<App> for ReadablePayment {
         let named = params.iter().next().and_then(|(_, text)| named(text));
         let (id, form) = named.ok_or_else(ApiError::not_found)?;
         let mut reader = app.services.db.read().await?;
-        let payment = payments::get(&mut reader, id).await?.ok_or_else(ApiError::not_found)?;
+        let payment = payments::get(&mut reader, id).await?.filter(|payment| payment.kind == PaymentKind::Qr);
+        let payment = payment.ok_or_else(ApiError::not_found)?;
         drop(reader);
         if payment.user_id != Some(current.user.id) && !current.user.is_admin() {
             return Err(ApiError::new(Code::NotOwner, "This payment belongs to somebody else."));
@@ -47,11 +50,11 @@ impl FromRequestParts<App> for ReadablePayment {
     }
 }
 
-/// Notes that the payment has expired, if nobody has done so.
+/// Notes that the payment has expired, if nobody has done so. One at Stripe is only shown so: its page is closed first.
 async fn up_to_date(app: &App, payment: Payment) -> ApiResult<Payment> {
     let now = app.services.clock.now();
-    if !payment.is_overdue(now) {
-        return Ok(payment);
+    if !payment.is_overdue(now) || payment.scheme == Scheme::Stripe {
+        return Ok(payment.seen_at(now));
     }
     let mut tx = app.services.db.begin().await?;
     payments::expire(&mut tx, Some(payment.id), now).await?;

@@ -39,7 +39,7 @@ pub struct BatchAccepted {
     request_body = BatchRequest, responses(
     (status = 202, description = "Accepted", body = BatchAccepted),
     (status = 402, description = "The trial is over, or there is no subscription"),
-    (status = 403, description = "The address is not verified, or credits or workflows are used up"),
+    (status = 403, description = "The address is not verified, or credits, workflows or storage are used up"),
 ))]
 pub async fn batch(
     State(app): State<App>,

@@ -17,7 +17,7 @@ use crate::replay::{Answer, Key};
     request_body = IntentRequest, responses(
     (status = 202, description = "Accepted", body = Accepted),
     (status = 402, description = "The trial is over, or there is no subscription"),
-    (status = 403, description = "The address is not verified, or credits or workflows are used up"),
+    (status = 403, description = "The address is not verified, or credits, workflows or storage are used up"),
 ))]
 pub async fn create(
     State(app): State<App>,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use shared::domain::entitlement::entitlement;
 use shared::domain::status::Charged;
-use shared::domain::tier::Tier;
+use shared::domain::tier::{Limits, Tier};
 use shared::email::{CreditsLow, Mail};
 use shared::ids::{UserId, WorkflowId};
 use shared::services::Services;
@@ -22,8 +22,8 @@ pub struct Payer {
     pub user: UserId,
     /// Trial or subscription.
     pub charged: Charged,
-    /// How many workflows a month has; `None`: unlimited.
-    pub limit: Option<i64>,
+    /// How many workflows a month has, and how much storage there is.
+    pub limits: Limits,
 }
 
 /// What is left after a charge: trial credits, or nothing that is counted here.
@@ -36,7 +36,7 @@ impl Payer {
     /// The signed-in user as a payer.
     pub fn of(current: &CurrentUser, app: &App) -> Self {
         let charged = if current.tier == Tier::FreeTrial { Charged::Trial } else { Charged::Subscription };
-        Self { user: current.user.id, charged, limit: current.limits(app).workflows_per_month }
+        Self { user: current.user.id, charged, limits: *current.limits(app) }
     }
 }
 
@@ -52,8 +52,9 @@ pub async fn charge(
     let (trials, subscriptions): (Vec<_>, Vec<_>) =
         wanted.iter().partition(|(payer, _)| payer.charged == Charged::Trial);
     let trials: Vec<_> = trials.into_iter().map(|(payer, workflow)| (payer.user, workflow)).collect();
-    let subscriptions: Vec<_> = subscriptions.into_iter().map(|(payer, _)| (payer.user, payer.limit)).collect();
-    let by_trial = credits::charge_trials(tx, &trials, now).await?;
+    let subscriptions: Vec<_> = subscriptions.into_iter().map(|(payer, _)| (payer.user, payer.limits)).collect();
+    let storage = services.config.tiers.limits(Tier::FreeTrial).storage();
+    let by_trial = credits::charge_trials(tx, &trials, storage, now).await?;
     for ((user, _), _) in trials.iter().zip(&by_trial).filter(|(_, left)| **left == Some(FEW)) {
         tell_of_few_credits(tx, services, *user, now).await?;
     }

@@ -13,13 +13,13 @@ use shared::ids::{self, UserId};
 use shared::store::account_events::{self, Event, EventKind};
 use shared::store::adjustments::{self, Subscriber};
 use shared::store::users::User;
-use shared::store::{credits, mails};
+use shared::store::{agents, credits, mails};
 use utoipa::ToSchema;
 
 use super::subscriptions::{SOLD, STATUSES, SubscriberBody};
 use super::{check_reason, open_account};
 use crate::App;
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, Code};
 use crate::extract::{Admin, Body, Client, PathId};
 
 /// What to change, one of it at least; what is left out stays.
@@ -44,7 +44,7 @@ pub struct Adjustment {
     params(("user_id" = Uuid, Path, description = "The account")), request_body = Adjustment, responses(
     (status = 200, description = "The subscription as it is now", body = SubscriberBody),
     (status = 403, description = "Only admins may do this"),
-    (status = 409, description = "The account is deleted"),
+    (status = 409, description = "The account is deleted, or Stripe bills its subscription"),
 ))]
 pub async fn adjust(
     State(app): State<App>,
@@ -58,12 +58,17 @@ pub async fn adjust(
     let mut tx = app.services.db.begin().await?;
     let user = open_account(&mut tx, UserId(id)).await?;
     let before = adjustments::lock(&mut tx, user.id).await?;
+    if before.as_ref().is_some_and(|before| before.subscribed.is_billed()) {
+        let detail = "Stripe bills this subscription, and would undo the change; cancel or change it there first.";
+        return Err(ApiError::new(Code::WrongState, detail));
+    }
     let after = adjustment.applied(before.as_ref(), now)?;
     if !adjustments::set(&mut tx, user.id, &after).await? {
         credits::put_subscription(&mut tx, user.id, &after, now).await?;
     }
     let before = before.map(|before| before.subscribed.subscription);
     if before.as_ref() != Some(&after) {
+        agents::look_again(&mut tx, user.id, now).await?;
         let change = changed(&user, (before.as_ref(), after), adjustment.reason, now);
         let event = Event { user: Some(user.id), ..admin.event(EventKind::SubscriptionAdjusted, &client, now) };
         account_events::record(&mut tx, &Event { detail: detail(&change), ..event }).await?;
@@ -88,8 +93,10 @@ fn changed(
         name: user.full_name.clone(),
         at: now,
         tier: Change::between(before.map(|before| before.tier), after.tier),
+        billing_cycle: None,
         status: Change::between(before.map(|before| before.status.clone()), after.status),
         current_period_end: Change::between(before.map(|before| before.current_period_end), after.current_period_end),
+        renews: None,
         reason,
     }
 }
@@ -155,6 +162,7 @@ impl Adjustment {
                 status: status.unwrap_or_else(|| "active".to_owned()),
                 current_period_end,
                 workflows_used: before.map_or(0, |before| before.workflows_used),
+                entitles_until: None,
             }),
             _ => Err(ApiError::invalid(faults)),
         }

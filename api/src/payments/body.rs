@@ -40,6 +40,11 @@ pub struct PaymentBody {
     expires_at: DateTime<Utc>,
     /// When it was confirmed.
     paid_at: Option<DateTime<Utc>>,
+    /// The payment that this gives back.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    refund_of: Option<PaymentId>,
+    /// Why a person has to look at it; nothing was given for it then.
+    review: Option<String>,
 }
 
 impl PaymentBody {
@@ -59,6 +64,8 @@ impl PaymentBody {
             created_at: payment.created_at,
             expires_at: payment.expires_at,
             paid_at: payment.paid_at,
+            refund_of: payment.refund_of,
+            review: payment.review.clone(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::App;
 use crate::error::{ApiError, ApiResult, Code};
 use crate::extract::{CurrentUser, Page, PageQuery, Paged};
 
-/// Whose payments to list.
+/// Whose payments or invoices to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
@@ -22,7 +22,7 @@ pub struct HistoryQuery {
     user_id: Option<Uuid>,
 }
 
-/// The signed-in user's payments, the newest first; for admins those of all.
+/// The signed-in user's payments and what was given back of them, the newest first; for admins those of all.
 #[utoipa::path(get, path = "/payments/history", tag = "Payments", security(("bearer" = [])),
     params(HistoryQuery, PageQuery), responses(
     (status = 200, description = "A page of payments", body = Paged<PaymentBody>),
@@ -33,10 +33,17 @@ pub async fn history(
     page: Page,
     query: Result<Query<HistoryQuery>, QueryRejection>,
 ) -> ApiResult<Json<Paged<PaymentBody>>> {
-    let bad = |_| ApiError::new(Code::BadRequest, "user_id must be an id.");
-    let Query(query) = query.map_err(bad)?;
-    let user = if current.user.is_admin() { query.user_id.map(UserId) } else { Some(current.user.id) };
+    let user = HistoryQuery::whose(query, &current)?;
     Ok(Json(payments(&app, &page, Filter { user, ..Filter::default() }).await?))
+}
+
+impl HistoryQuery {
+    /// Whose are to be listed; none: everybody's.
+    pub fn whose(query: Result<Query<Self>, QueryRejection>, current: &CurrentUser) -> ApiResult<Option<UserId>> {
+        let bad = |_| ApiError::new(Code::BadRequest, "user_id must be an id.");
+        let Query(query) = query.map_err(bad)?;
+        Ok(if current.user.is_admin() { query.user_id.map(UserId) } else { Some(current.user.id) })
+    }
 }
 
 /// A page of payments as they are now.

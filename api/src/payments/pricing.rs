@@ -53,8 +53,8 @@ pub async fn pricing(State(app): State<App>) -> Json<Pricing> {
         let trial = tier == Tier::FreeTrial;
         TierRow {
             tier,
-            usd: price(prices, Currency::Usd),
-            inr: price(prices, Currency::Inr),
+            usd: price(prices, Currency::USD),
+            inr: price(prices, Currency::INR),
             workflows_per_month: limits.workflows_per_month,
             agents: limits.agents,
             storage_gb: limits.storage_gb,

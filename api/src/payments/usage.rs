@@ -16,12 +16,10 @@ use crate::error::{ApiError, ApiResult, Code};
 use crate::extract::{CurrentUser, PathId};
 use crate::intents::dollars;
 
-/// Bytes in what the tier table calls a gigabyte.
-const GIGABYTE: i64 = 1_000_000_000;
 /// Micro-dollars in a cent.
 const CENT: i64 = 10_000;
 
-/// What an account uses, and its limits. Those of agents and storage are shown and not enforced yet.
+/// What an account uses, and its limits.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Usage {
     /// Whose limits hold.
@@ -58,17 +56,18 @@ pub struct Credits {
 /// Steps that run at once.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Agents {
-    /// Steps that run now.
+    /// Steps that run now. Further ones wait, and say so.
     busy: i64,
-    /// Null: unlimited. Not enforced yet.
+    /// Null: unlimited.
     limit: Option<i64>,
 }
 
 /// Outputs of steps that are stored.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Storage {
+    /// Bytes of JSON without spaces. No intent is accepted while they are as many as the limit; what runs goes on.
     bytes: i64,
-    /// Null: unlimited. Not enforced yet.
+    /// Null: unlimited.
     limit_bytes: Option<i64>,
 }
 
@@ -83,7 +82,7 @@ pub struct Cost {
     dollars: f64,
 }
 
-/// What the signed-in user uses. The limits of agents and storage are shown and not enforced yet.
+/// What the signed-in user uses, and how much of it there is.
 #[utoipa::path(get, path = "/payments/usage", tag = "Payments", security(("bearer" = [])), responses(
     (status = 200, description = "What is used", body = Usage),
 ))]
@@ -131,7 +130,7 @@ impl Usage {
             workflows: Workflows { used: entitlement.used, limit: entitlement.limit },
             credits: trial.map(|trial| Credits { total: trial.credits_total, remaining: trial.credits }),
             agents: Agents { busy: in_use.agents, limit: limits.agents },
-            storage: Storage { bytes: in_use.storage, limit_bytes: limits.storage_gb.map(|gb| gb * GIGABYTE) },
+            storage: Storage { bytes: in_use.storage, limit_bytes: limits.storage() },
             cost: Cost::of(cost),
         }
     }

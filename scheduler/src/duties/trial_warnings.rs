@@ -5,12 +5,12 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use shared::email::{Mail, TrialEnded, TrialEnding};
-use shared::ids::UserId;
 use shared::services::Services;
+use shared::store::StoreResult;
 use shared::store::credits::{self, EndingTrial};
-use shared::store::{StoreResult, mails};
 
 use super::DutyError;
+use super::notices::{self, Notice, days_left};
 
 /// Warnings are sent this many days before the end.
 const WARNINGS: [i64; 3] = [7, 3, 1];
@@ -18,31 +18,15 @@ const WARNINGS: [i64; 3] = [7, 3, 1];
 const AHEAD: TimeDelta = TimeDelta::days(WARNINGS[0]);
 /// An end that is longer ago is no news any more.
 const ENDED_WITHIN: TimeDelta = TimeDelta::days(7);
-/// Mails decided on in one transaction.
-const BATCH: usize = 50;
-
-struct Notice {
-    user: UserId,
-    address: String,
-    mail: Mail,
-    occasion: String,
-}
 
 /// Decides on the mails that are due.
 pub async fn run(services: &Services, now: DateTime<Utc>) -> Result<String, DutyError> {
-    let mut put = 0;
-    for batch in notices(services, now).await?.chunks(BATCH) {
-        let new = put_all(services, batch, now).await?;
-        if new > 0 {
-            services.queue.wake().await;
-        }
-        put += new;
-    }
+    let put = notices::put(services, &due(services, now).await?, now).await?;
     Ok(format!("{put} mails"))
 }
 
 /// Every mail that should have been decided on by now.
-async fn notices(services: &Services, now: DateTime<Utc>) -> StoreResult<Vec<Notice>> {
+async fn due(services: &Services, now: DateTime<Utc>) -> StoreResult<Vec<Notice>> {
     let mut tx = services.db.read().await?;
     let ending = credits::trials_ending(&mut tx, now, now + AHEAD).await?;
     let ended = credits::trials_ending(&mut tx, now - ENDED_WITHIN, now).await?;
@@ -70,27 +54,14 @@ fn farewell(trial: EndingTrial, link: &str) -> Notice {
     Notice { user: trial.user_id, address: trial.email, mail, occasion: occasion("ended", trial.ends_at) }
 }
 
-/// Days until `end`, begun ones included.
-fn days_left(end: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
-    (end - now + TimeDelta::days(1) - TimeDelta::seconds(1)).num_days().max(1)
-}
-
 fn occasion(what: &str, end: DateTime<Utc>) -> String {
     format!("{what}:{}", end.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
-async fn put_all(services: &Services, notices: &[Notice], now: DateTime<Utc>) -> StoreResult<usize> {
-    let mut new = 0;
-    let mut tx = services.db.begin().await?;
-    for Notice { user, address, mail, occasion } in notices {
-        new += usize::from(mails::put(&mut tx, (*user, address), mail, occasion, now).await?);
-    }
-    tx.commit().await?;
-    Ok(new)
-}
-
 #[cfg(test)]
 mod tests {
+    use shared::ids::UserId;
+
     use super::*;
 
     fn warned_at(now: &str) -> (i64, String) {

@@ -159,8 +159,8 @@ pub struct StripeConfig {
     pub secret_key: Option<SecretString>,
     /// The key that browsers may see.
     pub publishable_key: Option<String>,
-    /// The secret that webhooks are signed with; without it none is accepted.
-    pub webhook_secret: Option<SecretString>,
+    /// The secrets that webhooks may be signed with; without one none is accepted.
+    pub webhook_secrets: Vec<SecretString>,
     /// Where the API is.
     pub api_base: Url,
 }

@@ -129,9 +129,15 @@ fn stripe(source: &mut Source<'_>) -> StripeConfig {
     StripeConfig {
         secret_key: secret_key.map(SecretString::from),
         publishable_key: source.optional("STRIPE_PUBLISHABLE_KEY", publishable),
-        webhook_secret: source.secret("STRIPE_WEBHOOK_SECRET"),
+        webhook_secrets: webhook_secrets(source),
         api_base: source.value("STRIPE_API_BASE", parsed("https://api.stripe.com"), http_url),
     }
+}
+
+/// One or more, separated by commas: while a secret is replaced, Stripe signs with both.
+fn webhook_secrets(source: &mut Source<'_>) -> Vec<SecretString> {
+    let text = source.secret_text("STRIPE_WEBHOOK_SECRET").unwrap_or_default();
+    text.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(SecretString::from).collect()
 }
 
 fn llm(source: &mut Source<'_>) -> LlmConfig {

@@ -1,37 +1,88 @@
 //! Money: whole minor units of a currency, never a fraction.
 //!
-//! To add a currency: a variant, its code, and its exponent if that is not two.
+//! What we sell is priced in [`Currency::USD`] and [`Currency::INR`]; what Stripe bills may be in any other.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// A currency, by its ISO 4217 code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
-pub enum Currency {
-    /// US dollars, in cents.
-    Usd,
-    /// Indian rupees, in paise.
-    Inr,
-}
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Currency([u8; 3]);
+
+/// Currencies whose minor unit is the major one, as Stripe counts them
+/// (<https://docs.stripe.com/currencies#zero-decimal>). Stripe takes ISK and UGX with two decimals all the same.
+const NO_DECIMALS: [&str; 15] =
+    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
+/// Currencies with three decimals (<https://docs.stripe.com/currencies#three-decimal>).
+const THREE_DECIMALS: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
+
+/// A text that is no currency's code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the code of a currency")]
+pub struct NotACurrency(String);
 
 impl Currency {
+    /// US dollars, in cents.
+    pub const USD: Self = Self(*b"USD");
+    /// Indian rupees, in paise.
+    pub const INR: Self = Self(*b"INR");
+
     /// Its code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Usd => "USD",
-            Self::Inr => "INR",
-        }
+    pub fn code(&self) -> &str {
+        // Three ASCII letters are always text.
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
     }
 
     /// How many decimals the major unit has; none for currencies without a minor unit.
-    pub const fn exponent(self) -> usize {
-        match self {
-            Self::Usd | Self::Inr => 2,
+    pub fn exponent(self) -> usize {
+        match self.code() {
+            code if NO_DECIMALS.contains(&code) => 0,
+            code if THREE_DECIMALS.contains(&code) => 3,
+            _ => 2,
         }
+    }
+}
+
+impl FromStr for Currency {
+    type Err = NotACurrency;
+
+    /// Reads a code in any case; Stripe writes them small.
+    fn from_str(text: &str) -> Result<Self, NotACurrency> {
+        match text.as_bytes() {
+            [a, b, c] if text.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                Ok(Self([a, b, c].map(u8::to_ascii_uppercase)))
+            }
+            _ => Err(NotACurrency(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = NotACurrency;
+
+    fn try_from(text: String) -> Result<Self, NotACurrency> {
+        text.parse()
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -42,6 +93,7 @@ pub struct Money {
     #[serde(rename = "amount_minor")]
     pub minor: i64,
     /// ISO 4217.
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$", example = "USD")]
     pub currency: Currency,
 }
 
@@ -90,14 +142,26 @@ mod tests {
 
     #[test]
     fn money_has_one_form_in_json_and_one_for_people() {
-        let money = Money { minor: 79_900, currency: Currency::Inr };
+        let money = Money { minor: 79_900, currency: Currency::INR };
         assert_eq!(
             serde_json::to_value(money).unwrap(),
             serde_json::json!({"amount_minor": 79_900, "currency": "INR"})
         );
         assert_eq!(money.to_string(), "INR 799.00");
-        for currency in [Currency::Usd, Currency::Inr] {
-            assert_eq!(serde_json::to_value(currency).unwrap(), currency.code());
+    }
+
+    #[test]
+    fn a_currency_is_read_in_any_case_and_knows_its_decimals() {
+        for (text, code, exponent) in
+            [("usd", "USD", 2), ("Inr", "INR", 2), ("jpy", "JPY", 0), ("KWD", "KWD", 3), ("isk", "ISK", 2)]
+        {
+            let currency: Currency = text.parse().unwrap();
+            assert_eq!((currency.code(), currency.exponent()), (code, exponent));
+            assert_eq!(serde_json::from_value::<Currency>(serde_json::json!(text)).unwrap(), currency);
         }
+        for text in ["", "us", "dollar", "U5D", "äb"] {
+            assert!(text.parse::<Currency>().is_err(), "{text}");
+        }
+        assert_eq!(Money { minor: 799, currency: "jpy".parse().unwrap() }.to_string(), "JPY 799");
     }
 }

@@ -1,4 +1,5 @@
-//! What is paid for, how, and where a payment stands; as these are in the database and in answers.
+//! What is paid for, how, and where a payment, or what Stripe told of one, stands; as these are in the database and in
+//! answers.
 
 use chrono::{DateTime, Months, Utc};
 use serde::{Deserialize, Serialize};
@@ -20,14 +21,18 @@ text_enum!(
     PaymentKind {
         /// Made by scanning a QR code.
         Qr = "qr",
+        /// An invoice of a subscription, paid at Stripe.
+        Invoice = "invoice",
+        /// Money that was given back.
+        Refund = "refund",
     }
 );
 text_enum!(
-    /// What a QR code is read by.
+    /// Whom the money goes through.
     Scheme {
         /// The payment apps of India.
         Upi = "upi",
-        /// Any browser, which it leads to a page of Stripe.
+        /// Stripe; a QR code leads any browser to a page of it.
         Stripe = "stripe",
     }
 );
@@ -36,12 +41,34 @@ text_enum!(
     PaymentStatus {
         /// Nobody has told of the money yet.
         Pending = "pending",
-        /// The money is there.
+        /// The money is there; of a refund, with the payer.
         Paid = "paid",
         /// Its time is over; money that comes nevertheless is taken.
         Expired = "expired",
         /// It was refused.
         Failed = "failed",
+    }
+);
+text_enum!(
+    /// Where something that Stripe told stands.
+    EventStatus {
+        /// Not applied yet.
+        Pending = "pending",
+        /// What it tells of has been read at Stripe and applied.
+        Applied = "applied",
+        /// It concerns nothing of ours.
+        Ignored = "ignored",
+        /// Given up; a person should look at it.
+        Dead = "dead",
+    }
+);
+text_enum!(
+    /// How it came to be known.
+    Via {
+        /// Stripe sent it.
+        Webhook = "webhook",
+        /// We asked Stripe what had happened, and had not heard of it.
+        Reconcile = "reconcile",
     }
 );
 
@@ -86,6 +113,14 @@ mod tests {
         for scheme in [Scheme::Upi, Scheme::Stripe] {
             assert_eq!(serde_json::to_value(scheme).unwrap(), scheme.as_str());
         }
-        assert_eq!(serde_json::to_value(PaymentKind::Qr).unwrap(), PaymentKind::Qr.as_str());
+        for kind in [PaymentKind::Qr, PaymentKind::Invoice, PaymentKind::Refund] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for status in [EventStatus::Pending, EventStatus::Applied, EventStatus::Ignored, EventStatus::Dead] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        for via in [Via::Webhook, Via::Reconcile] {
+            assert_eq!(serde_json::to_value(via).unwrap(), via.as_str());
+        }
     }
 }

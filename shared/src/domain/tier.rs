@@ -67,14 +67,18 @@ impl Prices {
     /// What a month or a year costs in a currency; none: by agreement.
     pub fn of(&self, cycle: BillingCycle, currency: Currency) -> Option<Money> {
         let minor = match (currency, cycle) {
-            (Currency::Usd, BillingCycle::Monthly) => self.usd_month,
-            (Currency::Usd, BillingCycle::Annual) => self.usd_year,
-            (Currency::Inr, BillingCycle::Monthly) => self.inr_month,
-            (Currency::Inr, BillingCycle::Annual) => self.inr_year,
+            (Currency::USD, BillingCycle::Monthly) => self.usd_month,
+            (Currency::USD, BillingCycle::Annual) => self.usd_year,
+            (Currency::INR, BillingCycle::Monthly) => self.inr_month,
+            (Currency::INR, BillingCycle::Annual) => self.inr_year,
+            _ => None,
         };
         Some(Money { minor: minor?, currency })
     }
 }
+
+/// Bytes in what the table calls a gigabyte.
+pub const GIGABYTE: i64 = 1_000_000_000;
 
 /// What a tier allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -83,7 +87,7 @@ pub struct Limits {
     pub workflows_per_month: Option<i64>,
     /// Steps that run at once; none: unlimited.
     pub agents: Option<i64>,
-    /// Gigabytes (10^9 bytes) of stored results; none: unlimited.
+    /// Gigabytes of stored results; none: unlimited.
     pub storage_gb: Option<i64>,
     /// Intents in any window of a minute.
     pub intents_per_minute: u32,
@@ -91,6 +95,13 @@ pub struct Limits {
     pub intents_per_hour: u32,
     /// Requests of all sorts in any window of a minute.
     pub requests_per_minute: u32,
+}
+
+impl Limits {
+    /// Bytes of stored results; none: unlimited.
+    pub fn storage(&self) -> Option<i64> {
+        self.storage_gb.map(|gigabytes| gigabytes.saturating_mul(GIGABYTE))
+    }
 }
 
 /// One row of the tier table.
@@ -191,10 +202,10 @@ mod tests {
     fn a_price_is_found_by_cycle_and_currency() {
         let tiers = Tiers::default();
         for (cycle, currency, minor) in [
-            (BillingCycle::Monthly, Currency::Usd, 999),
-            (BillingCycle::Annual, Currency::Usd, 9_999),
-            (BillingCycle::Monthly, Currency::Inr, 79_900),
-            (BillingCycle::Annual, Currency::Inr, 799_900),
+            (BillingCycle::Monthly, Currency::USD, 999),
+            (BillingCycle::Annual, Currency::USD, 9_999),
+            (BillingCycle::Monthly, Currency::INR, 79_900),
+            (BillingCycle::Annual, Currency::INR, 799_900),
         ] {
             assert_eq!(tiers.prices(Tier::Student).of(cycle, currency), Some(Money { minor, currency }));
             assert_eq!(tiers.prices(Tier::Enterprise).of(cycle, currency), None);

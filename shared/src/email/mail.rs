@@ -12,8 +12,8 @@ use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountDeleted, NewSignIn, PasswordChanged, ResetPassword, SessionEnded, VerifyEmail, Welcome};
-pub use payment::PaymentConfirmed;
-pub use subscription::{Change, CreditsLow, SubscriptionChanged};
+pub use payment::{InvoicePaid, PaymentConfirmed, PaymentFailed, QrReceived};
+pub use subscription::{Change, CreditsLow, SubscriptionChanged, SubscriptionEnded, SubscriptionEnding};
 
 /// A mail to one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +37,22 @@ pub enum Mail {
     TrialEnding(TrialEnding),
     /// Says that a trial has ended.
     TrialEnded(TrialEnded),
-    /// Says that a payment was found, and what it has bought.
+    /// Says that a subscription has begun, and what was paid for it.
     PaymentConfirmed(PaymentConfirmed),
+    /// Says that a payment by QR code was found, and what it has bought.
+    QrReceived(QrReceived),
+    /// Says that an invoice after a subscription's first was paid.
+    InvoicePaid(InvoicePaid),
+    /// Says that an invoice could not be paid, and what follows from that.
+    PaymentFailed(PaymentFailed),
     /// Says that the credits of a trial run low.
     CreditsLow(CreditsLow),
-    /// Says what an admin changed about a subscription, and why.
+    /// Says what has changed about a subscription, and why.
     SubscriptionChanged(SubscriptionChanged),
+    /// Says ahead of time that a subscription will end.
+    SubscriptionEnding(SubscriptionEnding),
+    /// Says that a subscription has ended.
+    SubscriptionEnded(SubscriptionEnded),
     /// Says that a workflow has completed.
     WorkflowFinished(WorkflowFinished),
     /// Says that a workflow has failed.
@@ -121,8 +131,13 @@ impl Mail {
             Self::TrialEnding(_) => "trial_ending",
             Self::TrialEnded(_) => "trial_ended",
             Self::PaymentConfirmed(_) => "payment_confirmed",
+            Self::QrReceived(_) => "qr_received",
+            Self::InvoicePaid(_) => "invoice_paid",
+            Self::PaymentFailed(_) => "payment_failed",
             Self::CreditsLow(_) => "credits_low",
             Self::SubscriptionChanged(_) => "subscription_changed",
+            Self::SubscriptionEnding(_) => "subscription_ending",
+            Self::SubscriptionEnded(_) => "subscription_ended",
             Self::WorkflowFinished(_) => "workflow_finished",
             Self::WorkflowFailed(_) => "workflow_failed",
         }

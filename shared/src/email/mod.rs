@@ -12,7 +12,8 @@ mod message;
 mod render;
 
 pub use mail::{AccountDeleted, NewSignIn, PasswordChanged, ResetPassword, SessionEnded, VerifyEmail, Welcome};
-pub use mail::{Change, CreditsLow, PaymentConfirmed, SubscriptionChanged};
+pub use mail::{Change, CreditsLow, SubscriptionChanged, SubscriptionEnded, SubscriptionEnding};
+pub use mail::{InvoicePaid, PaymentConfirmed, PaymentFailed, QrReceived};
 pub use mail::{Mail, TrialEnded, TrialEnding, WorkflowFailed, WorkflowFinished};
 pub use mailer::{FileDrop, MailError, Mailer, SmtpDelivery};
 pub use message::{Email, Mailbox};

@@ -45,7 +45,7 @@ macro_rules! templates {
 }
 
 /// Every template by the name that `extends` and `include` use.
-const TEMPLATES: [(&str, &str); 46] = templates![
+const TEMPLATES: [(&str, &str); 61] = templates![
     "verify_email",
     "welcome",
     "reset_password",
@@ -56,8 +56,13 @@ const TEMPLATES: [(&str, &str); 46] = templates![
     "trial_ending",
     "trial_ended",
     "payment_confirmed",
+    "qr_received",
+    "invoice_paid",
+    "payment_failed",
     "credits_low",
     "subscription_changed",
+    "subscription_ending",
+    "subscription_ended",
     "workflow_finished",
     "workflow_failed",
 ];

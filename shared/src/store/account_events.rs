@@ -80,6 +80,10 @@ kinds! {
     TrialExtended = "trial_extended",
     /// An admin changed a subscription, or gave one.
     SubscriptionAdjusted = "subscription_adjusted",
+    /// An admin gave money back, or noted that it was given back.
+    PaymentRefunded = "payment_refunded",
+    /// An admin had something that Stripe told applied again.
+    StripeEventReplayed = "stripe_event_replayed",
 }
 
 /// Where somebody was.

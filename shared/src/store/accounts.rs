@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::users::{Account, columns, key};
-use super::{StoreResult, Tx, outbox, pieces};
+use super::{StoreResult, Tx, agents, outbox, pieces, workflow_rows};
 use crate::ids::UserId;
 use crate::job::Job;
 
@@ -98,7 +98,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> StoreResult<Vec<A
     let sql = concat!(
         "select ",
         columns!(),
-        ", p.tier, p.status as subscription_status, p.current_period_end
+        ", p.tier, p.status as subscription_status, p.current_period_end, p.entitles_until
          from users u left join subscriptions p on p.user_id = u.id
          where (cast($1 as text) is null or u.email_key like $1 escape '!' or u.username_key like $1 escape '!'
          or lower(u.full_name) like $1 escape '!' or u.full_name like $6 escape '!') and (cast($2 as text) is null or u.role = $2)
@@ -127,7 +127,7 @@ pub async fn get(tx: &mut Tx, id: UserId) -> StoreResult<Option<Account>> {
     let sql = concat!(
         "select ",
         columns!(),
-        ", p.tier, p.status as subscription_status, p.current_period_end
+        ", p.tier, p.status as subscription_status, p.current_period_end, p.entitles_until
          from users u left join subscriptions p on p.user_id = u.id where u.id = $1"
     );
     Ok(on!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(&mut *c).await?))
@@ -187,8 +187,11 @@ pub async fn workflows(tx: &mut Tx, user: UserId, limit: i64) -> StoreResult<Vec
     }))
 }
 
-/// Erases workflows with all that they left.
+/// Erases workflows with all that they left and used.
 pub async fn erase_workflows(tx: &mut Tx, ids: &[crate::ids::WorkflowId]) -> StoreResult<()> {
+    // Some may still run a step: those that have failed.
+    let erased = workflow_rows::lock(tx, ids).await?;
+    agents::take_off(tx, &erased).await?;
     for table in [
         "delete from audit where workflow_id in (",
         "delete from steps where workflow_id in (",
@@ -208,16 +211,20 @@ pub async fn erase_workflows(tx: &mut Tx, ids: &[crate::ids::WorkflowId]) -> Sto
     Ok(())
 }
 
-/// Erases what else was kept for an account: tokens, codes, answers, sent mails; and where its owner was.
+/// Erases what else was kept for an account: tokens, codes, answers, sent mails; and where its owner was, and what
+/// Stripe told of the person.
 pub async fn erase_traces(tx: &mut Tx, user: UserId) -> StoreResult<()> {
     for sql in [
         "delete from mail_tokens where user_id = $1",
         "delete from backup_codes where user_id = $1",
         "delete from idempotency_keys where user_id = $1",
+        "delete from stripe_operations where user_id = $1",
         "delete from mails where user_id = $1 and status <> 'pending'",
     ] {
         on!(tx, |c| sqlx::query(sql).bind(user).execute(&mut *c).await?.rows_affected());
     }
     super::sessions::anonymise(tx, user).await?;
+    super::stripe_events::anonymise(tx, user).await?;
+    super::invoices::anonymise(tx, user).await?;
     super::account_events::anonymise(tx, user).await
 }

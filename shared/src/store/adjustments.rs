@@ -76,9 +76,13 @@ pub async fn lock(tx: &mut Tx, user: UserId) -> StoreResult<Option<Subscriber>> 
     Ok(on!(tx, |c| sqlx::query_as(sql).bind(user).fetch_optional(&mut *c).await?))
 }
 
-/// Changes tier, status and end of a subscription; what was used stays. False: there is none.
+/// Changes tier, status and end of a subscription; what was used stays. Nobody bills it from then on, and what Stripe
+/// said of it is dropped: whoever calls this has seen that Stripe has ended it, if it was Stripe's. False: there is
+/// none.
 pub async fn set(tx: &mut Tx, user: UserId, to: &Subscription) -> StoreResult<bool> {
-    let sql = "update subscriptions set tier = $2, status = $3, current_period_end = $4 where user_id = $1";
+    let sql = "update subscriptions set tier = $2, status = $3, current_period_end = $4, entitles_until = null,
+         stripe_subscription = null, cancel_at_period_end = false, past_due_since = null, pending_tier = null,
+         pending_cycle = null where user_id = $1";
     let done = on!(tx, |c| {
         sqlx::query(sql)
             .bind(user)

@@ -14,14 +14,16 @@ use uuid::Uuid;
 use super::{StoreError, StoreResult, Tx, batch, pieces};
 use crate::domain::entitlement::{Facts, Subscribed};
 use crate::domain::status::Charged;
+use crate::domain::tier::Limits;
 use crate::ids::{self, UserId, WorkflowId};
 
-pub use crate::domain::entitlement::{GRACE, Subscription, Trial, runs};
+pub use crate::domain::entitlement::{GRACE, Subscription, Trial, until};
 
 /// The columns of [`Subscribed`].
 macro_rules! subscribed {
     () => {
-        "tier, status, current_period_start, current_period_end, workflows_used, counted_from, billing_cycle"
+        "tier, status, current_period_start, current_period_end, workflows_used, entitles_until, counted_from,
+         billing_cycle, stripe_subscription, cancel_at_period_end, past_due_since, pending_tier, pending_cycle"
     };
 }
 pub(super) use subscribed;
@@ -94,17 +96,26 @@ async fn enter(
     Ok(done == 1)
 }
 
-/// Takes one trial credit for each workflow whose owner's trial runs and has one left, in the order given; gives for
-/// each what is left then.
+/// The bytes of results that are stored for the account of a row, as a column.
+macro_rules! stored {
+    ($table:literal) => {
+        concat!("coalesce((select storage from in_use i where i.user_id = ", $table, ".user_id), 0) as stored")
+    };
+}
+
+/// Takes one trial credit for each workflow whose owner's trial runs, has one left, and stores less than `storage` bytes
+/// (`None`: unlimited), in the order given; gives for each what is left then.
 pub async fn charge_trials(
     tx: &mut Tx,
     wanted: &[(UserId, WorkflowId)],
+    storage: Option<i64>,
     now: DateTime<Utc>,
 ) -> StoreResult<Vec<Option<i64>>> {
-    let sql = "select user_id, credits, ends_at from trials where user_id in (";
-    let trials: Vec<(UserId, i64, DateTime<Utc>)> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
-    let mut left: BTreeMap<_, _> =
-        trials.into_iter().filter(|(_, _, ends)| *ends > now).map(|(user, credits, _)| (user, credits)).collect();
+    let sql = concat!("select user_id, credits, ends_at, ", stored!("trials"), " from trials where user_id in (");
+    let trials: Vec<(UserId, i64, DateTime<Utc>, i64)> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
+    let pays = |ends: DateTime<Utc>, stored: i64| ends > now && storage.is_none_or(|limit| stored < limit);
+    let running = trials.into_iter().filter(|(_, _, ends, stored)| pays(*ends, *stored));
+    let mut left: BTreeMap<_, _> = running.map(|(user, credits, ..)| (user, credits)).collect();
     let mut charged = Vec::with_capacity(wanted.len());
     let (mut counts, mut entries) = (BTreeMap::new(), Vec::new());
     for (user, workflow) in wanted {
@@ -127,29 +138,40 @@ struct Payer {
     user_id: UserId,
     #[sqlx(flatten)]
     subscribed: Subscribed,
+    stored: i64,
 }
 
-/// Takes one of a subscription's workflows for each of `wanted`, which names the payer and how many a month has
-/// (`None`: unlimited), if the subscription entitles at `now`; in the order given.
+/// Takes one of a subscription's workflows for each of `wanted`, which names the payer and the limits of workflows and
+/// storage, if the subscription entitles at `now`; in the order given.
 pub async fn charge_subscriptions(
     tx: &mut Tx,
-    wanted: &[(UserId, Option<i64>)],
+    wanted: &[(UserId, Limits)],
     now: DateTime<Utc>,
 ) -> StoreResult<Vec<bool>> {
-    let sql = concat!("select user_id, ", subscribed!(), " from subscriptions where user_id in (");
+    let sql = concat!(
+        "select user_id, ",
+        subscribed!(),
+        ", ",
+        stored!("subscriptions"),
+        " from subscriptions where user_id in ("
+    );
     let payers: Vec<Payer> = lock(tx, sql, wanted.iter().map(|(user, _)| *user)).await?;
     let running = payers.into_iter().filter(|payer| payer.subscribed.subscription.runs(now));
-    let months =
-        running.map(|Payer { user_id, subscribed }| (user_id, (subscribed.used(now), subscribed.month(now).0)));
+    let months = running.map(|Payer { user_id, subscribed, stored }| {
+        (user_id, (subscribed.used(now), subscribed.month(now).0, stored))
+    });
     let mut months: BTreeMap<_, _> = months.collect();
     let mut charged = Vec::with_capacity(wanted.len());
     let mut counted = BTreeMap::new();
-    for (user, limit) in wanted {
-        let month = months.get_mut(user).filter(|(used, _)| limit.is_none_or(|limit| *used < limit));
+    let below = |amount: i64, limit: Option<i64>| limit.is_none_or(|limit| amount < limit);
+    for (user, limits) in wanted {
+        let month = months
+            .get_mut(user)
+            .filter(|(used, _, stored)| below(*used, limits.workflows_per_month) && below(*stored, limits.storage()));
         charged.push(month.is_some());
-        if let Some(month) = month {
-            month.0 += 1;
-            counted.insert(*user, *month);
+        if let Some((used, since, _)) = month {
+            *used += 1;
+            counted.insert(*user, (*used, *since));
         }
     }
     set_used(tx, &counted).await?;
@@ -274,10 +296,13 @@ pub async fn trial(tx: &mut Tx, user: UserId) -> StoreResult<Option<Trial>> {
 /// A user's subscription, if there is one.
 pub async fn subscription(tx: &mut Tx, user: UserId) -> StoreResult<Option<Subscription>> {
     Ok(on!(tx, |c| {
-        sqlx::query_as("select tier, status, current_period_end, workflows_used from subscriptions where user_id = $1")
-            .bind(user)
-            .fetch_optional(&mut *c)
-            .await?
+        sqlx::query_as(
+            "select tier, status, current_period_end, workflows_used, entitles_until from subscriptions
+             where user_id = $1",
+        )
+        .bind(user)
+        .fetch_optional(&mut *c)
+        .await?
     }))
 }
 
@@ -285,10 +310,12 @@ pub async fn subscription(tx: &mut Tx, user: UserId) -> StoreResult<Option<Subsc
 pub async fn facts(tx: &mut Tx, user: UserId) -> StoreResult<Facts> {
     let sql = concat!("select ", subscribed!(), " from subscriptions where user_id = $1");
     let subscribed = on!(tx, |c| sqlx::query_as(sql).bind(user).fetch_optional(&mut *c).await?);
-    Ok(Facts { trial: trial(tx, user).await?, subscribed })
+    let stored = super::usage::in_use(tx, user).await?.storage;
+    Ok(Facts { trial: trial(tx, user).await?, subscribed, stored })
 }
 
-/// Writes a subscription as it now is; with another start of its period, what was used counts from there.
+/// Writes a subscription that Stripe does not bill as it now is; with another start of its period, what was used counts
+/// from there.
 pub async fn put_subscription(
     tx: &mut Tx,
     user: UserId,
@@ -297,12 +324,13 @@ pub async fn put_subscription(
 ) -> StoreResult<()> {
     on!(tx, |c| {
         sqlx::query(
-            "insert into subscriptions (user_id, tier, status, current_period_start, current_period_end, workflows_used)
-             values ($1, $2, $3, $4, $5, $6) on conflict (user_id) do update set tier = excluded.tier,
-             status = excluded.status, current_period_start = excluded.current_period_start,
+            "insert into subscriptions (user_id, tier, status, current_period_start, current_period_end, workflows_used,
+             entitles_until) values ($1, $2, $3, $4, $5, $6, $7) on conflict (user_id) do update set
+             tier = excluded.tier, status = excluded.status, current_period_start = excluded.current_period_start,
              current_period_end = excluded.current_period_end, workflows_used = excluded.workflows_used,
-             counted_from = case when subscriptions.current_period_start = excluded.current_period_start
-             then subscriptions.counted_from end",
+             entitles_until = excluded.entitles_until, stripe_subscription = null, cancel_at_period_end = false,
+             past_due_since = null, pending_tier = null, pending_cycle = null, counted_from = case when
+             subscriptions.current_period_start = excluded.current_period_start then subscriptions.counted_from end",
         )
         .bind(user)
         .bind(subscription.tier.name())
@@ -310,9 +338,18 @@ pub async fn put_subscription(
         .bind(since)
         .bind(subscription.current_period_end)
         .bind(subscription.workflows_used)
+        .bind(subscription.entitles_until)
         .execute(&mut *c)
-        .await?.rows_affected()
+        .await?
+        .rows_affected()
     });
+    Ok(())
+}
+
+/// Ends a trial that runs: a subscription takes its place.
+pub async fn end_trial(tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> StoreResult<()> {
+    let sql = "update trials set ends_at = $2 where user_id = $1 and ends_at > $2";
+    on!(tx, |c| sqlx::query(sql).bind(user).bind(now).execute(&mut *c).await?.rows_affected());
     Ok(())
 }
 
@@ -337,7 +374,8 @@ pub async fn trials_ending(tx: &mut Tx, from: DateTime<Utc>, to: DateTime<Utc>) 
         sqlx::query_as(
             "select t.user_id, t.ends_at, t.credits, u.email, u.full_name from trials t join users u on u.id = t.user_id
              where t.ends_at > $1 and t.ends_at <= $2 and not u.disabled
-             and not exists (select 1 from subscriptions s where s.user_id = t.user_id and s.status = 'active')
+             and not exists (select 1 from subscriptions s where s.user_id = t.user_id
+             and s.status in ('active', 'trialing', 'past_due'))
              order by t.ends_at, t.user_id",
         )
         .bind(from)

@@ -52,19 +52,30 @@ pub async fn end(tx: &mut Tx, job: &Job) -> StoreResult<bool> {
     Ok(done == 1)
 }
 
+/// Whether a job's work still has to be done.
+pub async fn is_open(tx: &mut Tx, job: &Job) -> StoreResult<bool> {
+    let key = job.key();
+    let rows: i64 = on!(tx, |c| {
+        sqlx::query_scalar("select count(*) from outbox where key = $1").bind(&key).fetch_one(&mut *c).await?
+    });
+    Ok(rows > 0)
+}
+
 /// Takes up to `limit` due jobs of a lane, the longest due first, and moves their due time ahead.
 pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -> StoreResult<Vec<Job>> {
-    // An update gives its rows in any order. PostgreSQL can tell the old due time; SQLite, which cannot, updates in the
-    // order of the inner query.
-    let sql = tx.either(
-        "update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
-         where key in (select key from outbox where lane = $1 and due_at <= $2 order by due_at limit $6)
-         returning $2, job",
-        "with due as (select key, due_at from outbox where lane = $1 and due_at <= $2 order by due_at limit $6
-                      for update skip locked)
-         update outbox set pushes = pushes + 1, due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
-         from due where outbox.key = due.key returning due.due_at, job",
-    );
+    // An update gives its rows in any order and tells new values only, so the old due time is kept beside the new one.
+    macro_rules! take {
+        ($lock:literal) => {
+            concat!(
+                "update outbox set pushes = pushes + 1, was_due = due_at,
+                 due_at = case when pushes < 1 then $3 when pushes < 3 then $4 else $5 end
+                 where key in (select key from outbox where lane = $1 and due_at <= $2 order by due_at limit $6",
+                $lock,
+                ") returning was_due, job"
+            )
+        };
+    }
+    let sql = tx.either(take!(""), take!(" for update skip locked"));
     let mut rows: Vec<(DateTime<Utc>, Json<Job>)> = on!(tx, |c| {
         sqlx::query_as(sql)
             .bind(lane.name())
@@ -78,6 +89,15 @@ pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -
     });
     rows.sort_by_key(|(due, _)| *due);
     Ok(rows.into_iter().map(|(_, Json(job))| job).collect())
+}
+
+/// Keeps a row that was handed out from being handed out again before `until`, for work that may take longer than a
+/// message is waited for. One that was put again meanwhile is left alone.
+pub async fn hold(tx: &mut Tx, job: &Job, until: DateTime<Utc>) -> StoreResult<()> {
+    let key = job.key();
+    let sql = "update outbox set due_at = $2 where key = $1 and pushes > 0";
+    on!(tx, |c| sqlx::query(sql).bind(&key).bind(until).execute(&mut *c).await?.rows_affected());
+    Ok(())
 }
 
 /// When the next row of each lane is due, in the order of [`Lane::ALL`].

@@ -1,5 +1,5 @@
 //! Payments. Their status only moves forward, by conditional updates: whoever tells of the money, and how often, a
-//! payment is paid once. Rows are never deleted.
+//! payment is paid once. Rows are never deleted. What Stripe tells of them is in `payments/stripe.rs`.
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
@@ -9,6 +9,10 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{BillingCycle, PaymentKind, PaymentStatus, Scheme};
 use crate::domain::tier::Tier;
 use crate::ids::{PaymentId, UserId};
+
+mod stripe;
+
+pub use self::stripe::{Settled, by_stripe_id, fail, open_sessions, refunded, set_refund, settle};
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -28,6 +32,7 @@ pub struct Payment {
     /// How much, in minor units of the currency.
     pub amount: i64,
     /// The currency.
+    #[sqlx(try_from = "String")]
     pub currency: Currency,
     /// Where it stands.
     pub status: PaymentStatus,
@@ -45,6 +50,14 @@ pub struct Payment {
     pub confirmed_by: Option<UserId>,
     /// Whether the money was found when nobody waited for it any more.
     pub late: bool,
+    /// What Stripe calls it: the Checkout session, the invoice or the refund.
+    pub stripe_id: Option<String>,
+    /// The payment at Stripe that a refund would be made of.
+    pub payment_intent: Option<String>,
+    /// The payment that this gives back.
+    pub refund_of: Option<PaymentId>,
+    /// Why a person should look at it; nothing was granted for it then.
+    pub review: Option<String>,
 }
 
 impl Payment {
@@ -53,9 +66,10 @@ impl Payment {
         Money { minor: self.amount, currency: self.currency }
     }
 
-    /// Whether nobody waits for it any more at `now`, which has not been noted.
+    /// Whether nobody waits for it any more at `now`, which has not been noted. Refunds are waited for as long as it
+    /// takes.
     pub fn is_overdue(&self, now: DateTime<Utc>) -> bool {
-        self.status == PaymentStatus::Pending && self.expires_at <= now
+        self.kind == PaymentKind::Qr && self.status == PaymentStatus::Pending && self.expires_at <= now
     }
 
     /// The payment as it is at `now`, whether its end has been noted or not.
@@ -69,33 +83,60 @@ impl Payment {
 macro_rules! columns {
     () => {
         "id, user_id, kind, scheme, tier, billing_cycle, amount, currency, status, payload, created_at, expires_at,
-         paid_at, reference, confirmed_by, late"
+         paid_at, reference, confirmed_by, late, stripe_id, payment_intent, refund_of, review"
+    };
+}
+use columns;
+
+/// The statement that stores a [`Payment`].
+macro_rules! insert {
+    () => {
+        concat!(
+            "insert into payments (",
+            columns!(),
+            ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+        )
     };
 }
 
-/// Stores a payment that nobody has made yet.
+/// Stores a payment as it is.
 pub async fn insert(tx: &mut Tx, payment: &Payment) -> StoreResult<()> {
-    on!(tx, |c| {
-        sqlx::query(
-            "insert into payments (id, user_id, kind, scheme, tier, billing_cycle, amount, currency, status, payload,
-             created_at, expires_at, late) values ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, $10, $11, false)",
-        )
-        .bind(payment.id)
-        .bind(payment.user_id)
-        .bind(payment.kind.as_str())
-        .bind(payment.scheme.as_str())
-        .bind(payment.tier.name())
-        .bind(payment.billing_cycle.as_str())
-        .bind(payment.amount)
-        .bind(payment.currency.code())
-        .bind(&payment.payload)
-        .bind(payment.created_at)
-        .bind(payment.expires_at)
-        .execute(&mut *c)
-        .await?
-        .rows_affected()
-    });
-    Ok(())
+    store(tx, payment, insert!()).await.map(drop)
+}
+
+/// Stores a payment as it is, unless there is one with what Stripe calls it; false then.
+pub async fn insert_once(tx: &mut Tx, payment: &Payment) -> StoreResult<bool> {
+    let sql = concat!(insert!(), " on conflict (stripe_id) where stripe_id is not null do nothing");
+    Ok(store(tx, payment, sql).await? == 1)
+}
+
+async fn store(tx: &mut Tx, payment: &Payment, sql: &'static str) -> StoreResult<u64> {
+    Ok(on!(tx, |c| {
+        sqlx::query(sql)
+            .bind(payment.id)
+            .bind(payment.user_id)
+            .bind(payment.kind.as_str())
+            .bind(payment.scheme.as_str())
+            .bind(payment.tier.name())
+            .bind(payment.billing_cycle.as_str())
+            .bind(payment.amount)
+            .bind(payment.currency.code())
+            .bind(payment.status.as_str())
+            .bind(&payment.payload)
+            .bind(payment.created_at)
+            .bind(payment.expires_at)
+            .bind(payment.paid_at)
+            .bind(&payment.reference)
+            .bind(payment.confirmed_by)
+            .bind(payment.late)
+            .bind(&payment.stripe_id)
+            .bind(&payment.payment_intent)
+            .bind(payment.refund_of)
+            .bind(&payment.review)
+            .execute(&mut *c)
+            .await?
+            .rows_affected()
+    }))
 }
 
 /// Reads a payment.
@@ -134,12 +175,13 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> StoreResult<Vec<P
     }))
 }
 
-/// Notes the end of payments that nobody has made in time, of one or of all; gives how many there were.
+/// Notes the end of payments that nobody has made in time, of one or of all; gives how many there were. Those whose page
+/// Stripe may still have open ([`overdue_sessions`]) are not among all.
 pub async fn expire(tx: &mut Tx, only: Option<PaymentId>, now: DateTime<Utc>) -> StoreResult<u64> {
     Ok(on!(tx, |c| {
         sqlx::query(
             "update payments set status = 'expired' where status = 'pending' and expires_at <= $1
-             and (cast($2 as uuid) is null or id = $2)",
+             and (id = $2 or (cast($2 as uuid) is null and (scheme <> 'stripe' or stripe_id is null)))",
         )
         .bind(now)
         .bind(only)
@@ -178,4 +220,25 @@ pub async fn confirm(
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(Err(NotConfirmed::ReferenceUsed)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Payments that nobody has made in time, and that have a Checkout session at Stripe; the oldest first.
+pub async fn overdue_sessions(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> StoreResult<Vec<Payment>> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from payments where status = 'pending' and expires_at <= $1 and scheme = 'stripe' and stripe_id is not null
+         order by expires_at, id limit $2"
+    );
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(now).bind(limit).fetch_all(&mut *c).await?))
+}
+
+/// The payment that was made by this payment at Stripe, and that a refund of it gives back.
+pub async fn by_intent(tx: &mut Tx, payment_intent: &str) -> StoreResult<Option<Payment>> {
+    let sql = concat!(
+        "select ",
+        columns!(),
+        " from payments where payment_intent = $1 and kind <> 'refund' order by id limit 1"
+    );
+    Ok(on!(tx, |c| sqlx::query_as(sql).bind(payment_intent).fetch_optional(&mut *c).await?))
 }

@@ -7,6 +7,7 @@ use sqlx::{FromRow, QueryBuilder};
 
 use super::{StoreResult, Tx, batch, pieces};
 use crate::domain::tier::Tier;
+use crate::domain::workflow::InUse;
 use crate::ids::{SessionId, UserId};
 
 /// An account.
@@ -82,7 +83,7 @@ pub fn key(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// Stores a new account; false if the address or the user name is taken.
+/// Stores a new account, which uses nothing yet; false if the address or the user name is taken.
 pub async fn insert(tx: &mut Tx, user: &User) -> StoreResult<bool> {
     let done = on!(tx, |c| {
         sqlx::query(
@@ -114,6 +115,9 @@ pub async fn insert(tx: &mut Tx, user: &User) -> StoreResult<bool> {
         .await?
         .rows_affected()
     });
+    if done == 1 {
+        super::agents::count(tx, &[(user.id, InUse::default())]).await?;
+    }
     Ok(done == 1)
 }
 
@@ -172,14 +176,16 @@ pub struct Account {
     pub subscription_status: Option<String>,
     /// The end of the subscription's period.
     pub current_period_end: Option<DateTime<Utc>>,
+    /// Until when the subscription entitles, where status and period alone do not say it.
+    pub entitles_until: Option<DateTime<Utc>>,
 }
 
 impl Account {
     /// What the account is entitled to at `now`.
     pub fn entitled(&self, now: DateTime<Utc>) -> Tier {
         let subscription = self.subscription_status.as_ref().zip(self.current_period_end);
-        let runs = subscription.is_some_and(|(status, end)| super::credits::runs(status, end, now));
-        self.tier.filter(|_| runs).unwrap_or(Tier::FreeTrial)
+        let until = subscription.and_then(|(status, end)| super::credits::until(status, end, self.entitles_until));
+        self.tier.filter(|_| until.is_some_and(|until| until > now)).unwrap_or(Tier::FreeTrial)
     }
 }
 
@@ -201,7 +207,7 @@ pub async fn signed_in(tx: &mut Tx, sessions: &[SessionId], now: DateTime<Utc>) 
             let mut q = QueryBuilder::new(concat!(
                 "select s.id as session_id, ",
                 columns!(),
-                ", p.tier, p.status as subscription_status, p.current_period_end
+                ", p.tier, p.status as subscription_status, p.current_period_end, p.entitles_until
                  from sessions s join users u on u.id = s.user_id left join subscriptions p on p.user_id = u.id
                  where s.revoked_at is null and not u.disabled and s.expires_at > ",
             ));

@@ -41,9 +41,11 @@ struct StepRow {
     crashes: i64,
     lease_until: Option<DateTime<Utc>>,
     wake_at: Option<DateTime<Utc>>,
+    waiting_since: Option<DateTime<Utc>>,
     reason: Option<String>,
     error: Option<String>,
     cost: i64,
+    output_bytes: i64,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -71,8 +73,8 @@ pub async fn lock(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Workflow>>
         });
         let steps: Vec<StepRow> = on!(tx, |c| {
             let mut q = sqlx::QueryBuilder::new(
-                "select workflow_id, id, spec, status, attempt, failures, crashes, lease_until, wake_at, reason, error,
-                 cost, started_at, finished_at from steps where workflow_id in (",
+                "select workflow_id, id, spec, status, attempt, failures, crashes, lease_until, wake_at, waiting_since,
+                 reason, error, cost, output_bytes, started_at, finished_at from steps where workflow_id in (",
             );
             let mut list = q.separated(", ");
             for id in piece {
@@ -126,9 +128,11 @@ impl From<StepRow> for Step {
             crashes: row.crashes,
             lease_until: row.lease_until,
             wake_at: row.wake_at,
+            waiting_since: row.waiting_since,
             reason: row.reason,
             error: row.error,
             cost: row.cost,
+            output_bytes: row.output_bytes,
             started_at: row.started_at,
             finished_at: row.finished_at,
         }
@@ -136,8 +140,8 @@ impl From<StepRow> for Step {
 }
 
 /// Saves what commands did to workflows that were loaded with [`lock`] in this transaction. Every row is compared with
-/// what it was; one that is not gives [`StoreError::Conflict`]. Whatever changes a workflow writes an audit entry, so the
-/// number of the newest one is its version.
+/// what it was; one that is not gives [`StoreError::Conflict`]. Whatever changes a workflow writes an audit entry, but
+/// for the reason of a step that goes on waiting, so the number of the newest one is its version.
 pub async fn save(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreResult<()> {
     let mut inserts = Vec::new();
     let mut updates = Vec::new();
@@ -148,8 +152,8 @@ pub async fn save(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> StoreRes
             let output = output.map(|(_, value)| value);
             let before = changes.iter().find_map(|c| c.steps.iter().find(|(i, _, _)| *i == index));
             match before {
-                _ if planned => inserts.push((workflow.id, index, step, output)),
-                Some((_, status, attempt)) => updates.push((workflow.id, step, output, (*status, *attempt))),
+                _ if planned => inserts.push((workflow, index, step, output)),
+                Some((_, status, attempt)) => updates.push((workflow, step, output, (*status, *attempt))),
                 None => {}
             }
         }
@@ -183,27 +187,34 @@ async fn move_outbox(tx: &mut Tx, changed: &[(Workflow, Vec<Changes>)]) -> Store
     outbox::put(tx, &put).await
 }
 
-async fn insert_steps(tx: &mut Tx, rows: &[(WorkflowId, usize, &Step, Option<&Value>)]) -> StoreResult<()> {
+/// Whose steps are called when one of the owner's agents is free, for a step that waits for that.
+fn waits_for(workflow: &Workflow, step: &Step) -> Option<UserId> {
+    step.waiting_since.map(|_| workflow.user_id)
+}
+
+async fn insert_steps(tx: &mut Tx, rows: &[(&Workflow, usize, &Step, Option<&Value>)]) -> StoreResult<()> {
     for piece in pieces(rows) {
         batch!(tx, |q| {
             q.push(
                 "insert into steps (workflow_id, id, position, spec, status, attempt, failures, crashes, lease_until,
-                 wake_at, reason, output, error, cost, started_at, finished_at) ",
+                 wake_at, reason, output, error, cost, started_at, finished_at, waits_for, waiting_since,
+                 output_bytes) ",
             );
             q.push_values(piece, |mut row, (workflow, index, step, output)| {
-                row.push_bind(*workflow).push_bind(step.id.clone()).push_bind(*index as i64);
+                row.push_bind(workflow.id).push_bind(step.id.clone()).push_bind(*index as i64);
                 row.push_bind(Json(step.spec.clone())).push_bind(step.status.as_str());
                 row.push_bind(step.attempt).push_bind(step.failures).push_bind(step.crashes);
                 row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.clone());
                 row.push_bind(output.map(|o| Json(o.clone()))).push_bind(step.error.clone()).push_bind(step.cost);
-                row.push_bind(step.started_at).push_bind(step.finished_at);
+                row.push_bind(step.started_at).push_bind(step.finished_at).push_bind(waits_for(workflow, step));
+                row.push_bind(step.waiting_since).push_bind(step.output_bytes);
             });
         });
     }
     Ok(())
 }
 
-type StepUpdate<'a> = (WorkflowId, &'a Step, Option<&'a Value>, (StepStatus, i64));
+type StepUpdate<'a> = (&'a Workflow, &'a Step, Option<&'a Value>, (StepStatus, i64));
 
 async fn update_steps(tx: &mut Tx, rows: &[StepUpdate<'_>]) -> StoreResult<()> {
     for piece in pieces(rows) {
@@ -212,19 +223,21 @@ async fn update_steps(tx: &mut Tx, rows: &[StepUpdate<'_>]) -> StoreResult<()> {
                 "update steps set status = v.column3, attempt = v.column4, failures = v.column5, crashes = v.column6,
                  lease_until = v.column7, wake_at = v.column8, reason = v.column9,
                  output = coalesce(v.column10, steps.output), error = v.column11, cost = v.column12,
-                 started_at = v.column13, finished_at = v.column14 from (",
+                 started_at = v.column13, finished_at = v.column14, waits_for = v.column15, waiting_since = v.column16,
+                 output_bytes = v.column17 from (",
             );
             q.push_values(piece, |mut row, (workflow, step, output, before)| {
-                row.push_bind(*workflow).push_bind(step.id.clone()).push_bind(step.status.as_str());
+                row.push_bind(workflow.id).push_bind(step.id.clone()).push_bind(step.status.as_str());
                 row.push_bind(step.attempt).push_bind(step.failures).push_bind(step.crashes);
                 row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.clone());
                 row.push_bind(output.map(|o| Json(o.clone()))).push_bind(step.error.clone()).push_bind(step.cost);
-                row.push_bind(step.started_at).push_bind(step.finished_at);
+                row.push_bind(step.started_at).push_bind(step.finished_at).push_bind(waits_for(workflow, step));
+                row.push_bind(step.waiting_since).push_bind(step.output_bytes);
                 row.push_bind(before.0.as_str()).push_bind(before.1);
             });
             q.push(
-                ") as v where steps.workflow_id = v.column1 and steps.id = v.column2 and steps.status = v.column15
-                 and steps.attempt = v.column16",
+                ") as v where steps.workflow_id = v.column1 and steps.id = v.column2 and steps.status = v.column18
+                 and steps.attempt = v.column19",
             );
         });
         if done != piece.len() as u64 {

@@ -61,8 +61,7 @@ async fn create(tx: &mut Tx, user: User) -> StoreResult<(UserId, SessionId)> {
     let now = user.created_at;
     users::insert(tx, &user).await?;
     let current_period_end = now + FAR;
-    let status = "active".to_owned();
-    let subscription = Subscription { tier: Tier::Enterprise, status, current_period_end, workflows_used: 0 };
+    let subscription = Subscription::new(Tier::Enterprise, "active", current_period_end);
     credits::put_subscription(tx, user.id, &subscription, now).await?;
     let session = Session {
         id: SessionId::new(now),

@@ -44,13 +44,12 @@ mod tests {
             let done = run(&attempt, &mailer).await.unwrap();
             assert_eq!(done, Done::Output(json!({"message_id": ID, "to": ["ada@example.com", "bob@example.com"]})));
         }
-        let files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
+        let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path()).collect();
         assert_eq!(files.len(), 1, "the second delivery replaces the first: {files:?}");
         let mail = std::fs::read_to_string(&files[0]).unwrap();
         for part in [format!("Message-ID: <{ID}>").as_str(), "Subject: Sales", "bob@example.com", "Total: 42"] {
             assert!(mail.contains(part), "{part} is not in {mail}");
         }
-        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[tokio::test]

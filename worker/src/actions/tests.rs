@@ -1,7 +1,6 @@
-use std::path::PathBuf;
-
 use serde_json::json;
 use shared::clock::Clock;
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
@@ -30,11 +29,10 @@ pub(super) fn lenient_rules() -> HttpRules {
 }
 
 /// A mailer that writes into a folder of its own, and the folder.
-pub(super) fn file_mailer() -> (Mailer, PathBuf) {
+pub(super) fn file_mailer() -> (Mailer, TempDir) {
     let now = run_of("", Value::Null).now;
-    let unique = shared::ids::new(now);
-    let dir = std::env::temp_dir().join(format!("autoos-actions-{unique}"));
-    (Mailer::files(&dir, "AUTOOS <autoos@example.com>".parse().unwrap(), Clock::manual(now)), dir)
+    let dir = tempfile::tempdir().unwrap();
+    (Mailer::files(dir.path(), "AUTOOS <autoos@example.com>".parse().unwrap(), Clock::manual(now)), dir)
 }
 
 fn actions() -> Actions {

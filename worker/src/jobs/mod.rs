@@ -3,9 +3,11 @@
 pub mod account_link;
 pub mod callback;
 pub mod close_account;
+pub mod let_in;
 pub mod plan_workflow;
 pub mod run_step;
 pub mod send_email;
+pub mod sync_customer;
 
 use shared::domain::workflow::{Circumstances, Claim, Command, Refusal};
 use shared::engine::Order;

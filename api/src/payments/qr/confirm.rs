@@ -5,18 +5,24 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::domain::plan::FieldError;
-use shared::email::{Mail, PaymentConfirmed};
+use shared::domain::entitlement::Subscribed;
+use shared::domain::payment::{PaymentKind, Scheme};
+use shared::email::{Mail, QrReceived};
 use shared::ids::PaymentId;
 use shared::store::account_events::{self, Event, EventKind};
 use shared::store::payments::{self, NotConfirmed, Payment};
-use shared::store::{StoreResult, Tx, mails, subscriptions, users};
+use shared::store::users::{self, User};
+use shared::store::{StoreResult, Tx, credits, mails, payment_notes, subscriptions};
 use utoipa::ToSchema;
 
 use crate::App;
 use crate::error::{ApiError, ApiResult, Code};
 use crate::extract::{Admin, Body, Client, PathId};
+use crate::payments::bank_reference;
 use crate::payments::body::PaymentBody;
+
+/// Why a person has to look at money that came while Stripe bills.
+const BILLED: &str = "Stripe bills the subscription of this account, so nothing was begun for this payment.";
 
 /// What an admin has found at the bank.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,17 +39,19 @@ pub struct Confirmation {
 pub struct Confirmed {
     #[serde(flatten)]
     payment: PaymentBody,
-    /// Until when the plan is paid for; null if the account is closed.
+    /// Until when the plan is paid for; null if the account is closed, or if Stripe bills it and `review` says so.
     paid_until: Option<DateTime<Utc>>,
 }
 
 /// Confirms that the money of a payment has arrived, also after the payment has expired. What was paid for begins at
-/// once, or after the running period of the same plan, and the user gets a mail.
+/// once, or after the running period of the same plan, and the user gets a mail. Where Stripe bills the account by now,
+/// nothing begins, and `review` says why.
 #[utoipa::path(post, path = "/payments/qr-code/{payment_id}/confirm", tag = "Admin", security(("bearer" = [])),
     params(("payment_id" = uuid::Uuid, Path, description = "The payment")), request_body = Confirmation, responses(
     (status = 200, description = "The payment, paid", body = Confirmed),
     (status = 403, description = "Only admins may do this"),
-    (status = 409, description = "It is paid already or has failed, or the reference is another payment's"),
+    (status = 409, description = "It is paid already or has failed, or Stripe tells of it, or the reference is another \
+        payment's"),
 ))]
 pub async fn confirm(
     State(app): State<App>,
@@ -52,18 +60,22 @@ pub async fn confirm(
     PathId(id): PathId,
     Body { value: confirmation, .. }: Body<Confirmation>,
 ) -> ApiResult<Json<Confirmed>> {
-    let reference = confirmation.checked()?;
+    let reference = bank_reference(&confirmation.reference)?;
     let (id, now) = (PaymentId(id), app.services.clock.now());
     let mut tx = app.services.db.begin().await?;
-    let payment = match payments::confirm(&mut tx, id, (&reference, admin.user.id), now).await? {
+    let payer = payer(&mut tx, id).await?;
+    let mut payment = match payments::confirm(&mut tx, id, (&reference, admin.user.id), now).await? {
         Ok(payment) => payment,
         Err(why) => return Err(refusal(&mut tx, id, why).await?),
     };
-    let paid_until = begin(&mut tx, &payment, (&reference, now)).await?;
-    let detail = json!({
+    let paid_until = begin(&mut tx, &mut payment, payer, (&reference, now)).await?;
+    let mut detail = json!({
         "payment_id": id, "reference": reference, "tier": payment.tier, "billing_cycle": payment.billing_cycle,
         "amount_minor": payment.amount, "currency": payment.currency, "late": payment.late,
     });
+    if let Some(review) = &payment.review {
+        detail["review"] = json!(review);
+    }
     let event = admin.event(EventKind::PaymentConfirmed, &client, now);
     account_events::record(&mut tx, &Event { user: payment.user_id, detail, ..event }).await?;
     tx.commit().await?;
@@ -71,17 +83,32 @@ pub async fn confirm(
     Ok(Json(Confirmed { payment: PaymentBody::new(&payment), paid_until }))
 }
 
-/// Begins what was paid for and tells the user; nothing of it if the account is closed.
+/// Who pays, locked; none if the account is closed.
+async fn payer(tx: &mut Tx, id: PaymentId) -> ApiResult<Option<User>> {
+    let payment = payments::get(tx, id).await?.filter(|payment| payment.kind == PaymentKind::Qr);
+    let payment = payment.ok_or_else(ApiError::not_found)?;
+    if payment.scheme == Scheme::Stripe {
+        return Err(ApiError::new(Code::WrongState, "Stripe tells of this payment; nobody else can confirm it."));
+    }
+    let Some(user) = payment.user_id else { return Ok(None) };
+    Ok(users::lock(tx, user).await?.filter(|user| user.deleted_at.is_none()))
+}
+
+/// Begins what was paid for and tells the user; nothing of it if the account is closed, or if Stripe bills it.
 async fn begin(
     tx: &mut Tx,
-    payment: &Payment,
+    payment: &mut Payment,
+    payer: Option<User>,
     (reference, now): (&str, DateTime<Utc>),
 ) -> StoreResult<Option<DateTime<Utc>>> {
-    let Some(owner) = payment.user_id else { return Ok(None) };
-    let owner = users::lock(tx, owner).await?.filter(|owner| owner.deleted_at.is_none());
-    let Some(owner) = owner else { return Ok(None) };
+    let Some(owner) = payer else { return Ok(None) };
+    if credits::facts(tx, owner.id).await?.subscribed.as_ref().is_some_and(Subscribed::is_billed) {
+        payment_notes::set_review(tx, payment.id, BILLED).await?;
+        payment.review = Some(BILLED.to_owned());
+        return Ok(None);
+    }
     let end = subscriptions::activate(tx, owner.id, payment.tier, payment.billing_cycle, now).await?;
-    let mail = Mail::PaymentConfirmed(PaymentConfirmed {
+    let mail = Mail::QrReceived(QrReceived {
         name: owner.full_name,
         plan: payment.tier.to_string(),
         cycle: payment.billing_cycle,
@@ -103,21 +130,4 @@ async fn refusal(tx: &mut Tx, id: PaymentId, why: NotConfirmed) -> StoreResult<A
         None => ApiError::not_found(),
         Some(payment) => ApiError::new(Code::WrongState, format!("This payment is {} already.", payment.status)),
     })
-}
-
-impl Confirmation {
-    /// The reference in one spelling.
-    fn checked(&self) -> ApiResult<String> {
-        let reference = self.reference.trim().to_ascii_uppercase();
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
-        let is_one = (4..=64).contains(&reference.len())
-            && reference.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && reference.chars().all(allowed);
-        if is_one {
-            return Ok(reference);
-        }
-        let fault =
-            FieldError::new("reference", "must be 4 to 64 letters, digits and . _ / -, a letter or digit first");
-        Err(ApiError::invalid(vec![fault]))
-    }
 }

@@ -1,5 +1,7 @@
-//! Payments by QR code. Nobody tells the program that one was made: an admin finds the money at the bank, and says so.
+//! Payments by QR code. Nobody tells the program that one was made by UPI: an admin finds the money at the bank, and
+//! says so. Of the pages that codes of the other scheme lead to, Stripe tells.
 
+mod by_stripe;
 pub mod confirm;
 pub mod create;
 pub mod get;

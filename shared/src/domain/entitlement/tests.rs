@@ -1,6 +1,9 @@
-use NotEntitled::{SubscriptionRequired, TrialCreditsExhausted, TrialExpired, WorkflowLimitReached};
+use NotEntitled::{
+    StorageLimitReached, SubscriptionRequired, TrialCreditsExhausted, TrialExpired, WorkflowLimitReached,
+};
 
 use super::*;
+use crate::domain::tier::GIGABYTE;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -21,13 +24,28 @@ fn trial(credits: i64, ends_in: i64) -> Option<Trial> {
 #[expect(clippy::unnecessary_wraps, reason = "as the facts have it")]
 fn subscribed(tier: Tier, status: &str, used: i64, ends_in: i64) -> Option<Subscribed> {
     let current_period_end = now() + TimeDelta::seconds(ends_in);
-    let subscription = Subscription { tier, status: status.to_owned(), current_period_end, workflows_used: used };
+    let subscription = Subscription { workflows_used: used, ..Subscription::new(tier, status, current_period_end) };
     let current_period_start = current_period_end - Months::new(1);
-    Some(Subscribed { subscription, current_period_start, counted_from: None, billing_cycle: None })
+    Some(Subscribed {
+        subscription,
+        current_period_start,
+        counted_from: None,
+        billing_cycle: None,
+        stripe_subscription: None,
+        cancel_at_period_end: false,
+        past_due_since: None,
+        pending_tier: None,
+        pending_cycle: None,
+    })
 }
 
 fn judged(trial: Option<Trial>, subscribed: Option<Subscribed>) -> Entitlement {
-    entitlement(&Facts { trial, subscribed }, &Tiers::default(), now())
+    judged_with(0, trial, subscribed)
+}
+
+/// The same with so many bytes stored.
+fn judged_with(stored: i64, trial: Option<Trial>, subscribed: Option<Subscribed>) -> Entitlement {
+    entitlement(&Facts { trial, subscribed, stored }, &Tiers::default(), now())
 }
 
 #[test]
@@ -71,6 +89,34 @@ fn what_may_be_charged_follows_from_trial_subscription_and_time() {
 }
 
 #[test]
+fn whoever_is_entitled_needs_room_for_results_first_and_then_a_workflow() {
+    let student = |used| subscribed(Tier::Student, "active", used, 1);
+    let full = |gigabytes| Err(StorageLimitReached(gigabytes));
+    let table = [
+        (GIGABYTE - 1, trial(1, 1), None, Ok(Charged::Trial)),
+        (GIGABYTE, trial(1, 1), None, full(1)),
+        (2 * GIGABYTE, trial(0, 1), None, Err(TrialCreditsExhausted)),
+        (2 * GIGABYTE, trial(1, 0), None, Err(TrialExpired)),
+        (2 * GIGABYTE, None, None, Err(SubscriptionRequired)),
+        // More than the trial has.
+        (2 * GIGABYTE, trial(1, 1), student(0), Ok(Charged::Subscription)),
+        (5 * GIGABYTE - 1, None, student(100), Err(WorkflowLimitReached(100))),
+        (5 * GIGABYTE, None, student(0), full(5)),
+        (5 * GIGABYTE, None, student(100), full(5)),
+        (i64::MAX, None, subscribed(Tier::Enterprise, "active", 0, 1), Ok(Charged::Subscription)),
+        // Lapsed: the trial's room counts again.
+        (2 * GIGABYTE, trial(1, 1), subscribed(Tier::Student, "active", 0, 0), full(1)),
+        (2 * GIGABYTE, None, subscribed(Tier::Student, "active", 0, 0), Err(SubscriptionRequired)),
+    ];
+    for (number, (stored, trial, subscribed, charge)) in table.into_iter().enumerate() {
+        let judged = judged_with(stored, trial.clone(), subscribed.clone());
+        assert_eq!(judged.charge, charge, "row {number}: {stored} {trial:?} {subscribed:?}");
+        assert_eq!(judged.tier, tier(subscribed.as_ref(), now()), "row {number}");
+        assert!(charge.is_ok() || judged.left() == Some(0), "row {number}");
+    }
+}
+
+#[test]
 fn what_was_used_is_shown_of_what_counts() {
     let shown = |judged: Entitlement| (judged.used, judged.limit, judged.period.map(|(_, end)| end));
     let end = |seconds| Some(now() + TimeDelta::seconds(seconds));
@@ -108,6 +154,12 @@ fn the_months_of_a_period_are_counted_from_its_start() {
     // Periods that are no whole months.
     assert_eq!(month("2026-01-10", "2026-01-20", "2026-01-15T00:00:00Z"), days("2026-01-10", "2026-01-20"));
     assert_eq!(month("2026-01-10", "2026-02-20", "2026-02-15T00:00:00Z"), days("2026-02-10", "2026-02-20"));
+    assert_eq!(month("2026-01-10", "2026-01-11", "2026-01-10T12:00:00Z"), days("2026-01-10", "2026-01-11"));
+    // As it is billed on the last day of each month: one month, also on its last days.
+    for now in ["2026-02-28T00:00:00Z", "2026-03-28T00:00:00Z", "2026-03-30T12:00:00Z"] {
+        assert_eq!(month("2026-02-28", "2026-03-31", now), days("2026-02-28", "2026-03-31"), "{now}");
+    }
+    assert_eq!(month("2026-02-28", "2026-04-01", "2026-03-29T00:00:00Z"), days("2026-03-28", "2026-04-01"));
 }
 
 #[test]
@@ -121,6 +173,6 @@ fn a_counter_is_worth_nothing_in_a_later_month() {
     year.counted_from = Some(at("2026-02-05T00:00:00Z"));
     assert_eq!(used(&year, "2026-03-04T23:59:59Z"), 100);
     assert_eq!(used(&year, "2026-03-05T00:00:00Z"), 0);
-    let judged = entitlement(&Facts { trial: None, subscribed: Some(year) }, &Tiers::default(), now());
+    let judged = judged(None, Some(year));
     assert_eq!((judged.charge, judged.left()), (Ok(Charged::Subscription), Some(100)));
 }

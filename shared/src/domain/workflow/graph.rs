@@ -94,18 +94,19 @@ impl Workflow {
         })
     }
 
-    /// Gives a ready step to the asking worker if it takes one, else to the queue.
+    /// Gives a ready step to the asking worker if it takes one, else to the queue; without an agent it gets in line.
     pub(super) fn hand_out(&mut self, index: usize, with: &Circumstances, out: &mut Changes) {
-        if with.take_next && out.claim.is_none() && self.steps[index].wake_at.is_none() {
-            self.start(index, with, out);
-        } else {
-            let due = self.steps[index].wake_at.unwrap_or_else(|| self.priority.due(with.now));
-            let job = self.step_job(&self.steps[index].id);
-            out.put.push((job, due));
+        let job = self.step_job(&self.steps[index].id);
+        match self.steps[index].wake_at {
+            Some(at) => out.put.push((job, at)),
+            None if !self.finds_agent(index, with) => self.wait_for_agent(index, with, out),
+            None if with.take_next && out.claim.is_none() => self.start(index, with, out),
+            None => out.put.push((job, self.priority.due(with.now))),
         }
     }
 
-    /// Starts an attempt for the asking worker, unless the workflow's budget forbids it.
+    /// Starts an attempt for the asking worker with an agent that is known to be there, unless the workflow's budget
+    /// forbids it.
     pub(super) fn start(&mut self, index: usize, with: &Circumstances, out: &mut Changes) {
         let lease = TimeDelta::from_std(with.lease).unwrap_or(TimeDelta::MAX);
         let lease_until = with.now + lease;
@@ -120,6 +121,7 @@ impl Workflow {
         step.attempt += 1;
         step.lease_until = Some(lease_until);
         step.wake_at = None;
+        step.waiting_since = None;
         step.reason = None;
         step.started_at.get_or_insert(with.now);
         let (id, attempt, spec) = (step.id.clone(), step.attempt, step.spec.clone());
@@ -147,9 +149,13 @@ impl Workflow {
     }
 
     /// Takes the open steps' rows out of the outbox, but for the leases of running ones: their holders report.
-    pub(super) fn stop_deliveries(&self, out: &mut Changes) {
-        let open = self.steps.iter().filter(|s| matches!(s.status, StepStatus::Ready | StepStatus::Waiting));
-        out.delete.extend(open.map(|s| self.step_job(&s.id).key()));
+    fn stop_deliveries(&mut self, out: &mut Changes) {
+        for index in 0..self.steps.len() {
+            if matches!(self.steps[index].status, StepStatus::Ready | StepStatus::Waiting) {
+                out.delete.push(self.step_job(&self.steps[index].id).key());
+                self.leave_line(index, out);
+            }
+        }
     }
 
     pub(super) fn pause_because(&mut self, reason: String, with: &Circumstances, out: &mut Changes) {
@@ -190,9 +196,11 @@ fn new_step(step: crate::domain::plan::PlanStep, cost: Option<i64>) -> Step {
         crashes: 0,
         lease_until: None,
         wake_at: None,
+        waiting_since: None,
         reason: None,
         error: None,
         cost: 0,
+        output_bytes: 0,
         started_at: None,
         finished_at: None,
     }

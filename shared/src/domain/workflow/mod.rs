@@ -5,6 +5,7 @@
 //! loads the aggregate under a lock and saves it with compare-and-set, which is what makes illegal moves impossible.
 //! To add a command: a variant of [`Command`] and an arm in [`Workflow::handle`].
 
+mod agents;
 mod graph;
 mod owner;
 mod run;
@@ -20,6 +21,8 @@ use super::plan::{OnFailure, Plan, Retry};
 use super::status::{Charged, Priority, StepStatus, WorkflowStatus};
 use crate::ids::{UserId, WorkflowId};
 use crate::job::Job;
+
+pub use agents::{Agents, InUse};
 
 /// How often a step may take its worker down before it is held to be the cause.
 pub const MAX_CRASHES: i64 = 10;
@@ -103,12 +106,16 @@ pub struct Step {
     pub lease_until: Option<DateTime<Utc>>,
     /// When a retry or a wait is over.
     pub wake_at: Option<DateTime<Utc>>,
+    /// Since when it could start and waits for a free agent; only a ready step of a running workflow does.
+    pub waiting_since: Option<DateTime<Utc>>,
     /// Why it does not move.
     pub reason: Option<String>,
     /// Why the newest attempt failed.
     pub error: Option<String>,
     /// Spent so far, in micro-dollars.
     pub cost: i64,
+    /// The size of its output, in bytes of JSON without spaces.
+    pub output_bytes: i64,
     /// When its first attempt started.
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
@@ -222,6 +229,8 @@ pub struct Circumstances {
     pub lease: Duration,
     /// Whether the asking worker takes the next ready step at once.
     pub take_next: bool,
+    /// The owner's agents, and what the owner's other workflows use; [`Agents::give`] fills it in.
+    pub others: Agents,
 }
 
 /// Why a command was refused.

@@ -88,6 +88,7 @@ impl Workflow {
             step.status = StepStatus::Cancelled;
             step.lease_until = None;
             step.wake_at = None;
+            step.waiting_since = None;
             step.reason = None;
             step.finished_at = Some(with.now);
         }

@@ -25,7 +25,8 @@ impl Workflow {
                 out.delete.push(key);
                 return Err(Refusal::NotClaimable);
             }
-            StepStatus::Ready if due(step.wake_at) => self.start(index, with, out),
+            StepStatus::Ready if due(step.wake_at) && self.finds_agent(index, with) => self.start(index, with, out),
+            StepStatus::Ready if due(step.wake_at) => self.wait_for_agent(index, with, out),
             StepStatus::Waiting if step.wake_at.is_some_and(|at| at <= with.now) => self.wake(index, with, out),
             // The message came early: the row goes back to the time that the step waits for.
             StepStatus::Ready | StepStatus::Waiting => match step.wake_at {
@@ -55,6 +56,7 @@ impl Workflow {
         // Ready first: whatever keeps it from starting again must not leave it with a lease that is over.
         self.release(index, StepStatus::Ready);
         if self.status == WorkflowStatus::Running {
+            // It goes on with the agent that it had: those in line wait for a step that ends.
             self.start(index, with, out);
         } else {
             // Paused or failed meanwhile: it waits for the resume like any other ready step.
@@ -113,6 +115,7 @@ impl Workflow {
         step.reason = None;
         step.error = None;
         step.wake_at = None;
+        step.output_bytes = output.to_string().len() as i64;
         let (id, attempt) = (step.id.clone(), step.attempt);
         out.output = Some((index, output));
         out.delete.push(self.step_job(&id).key());

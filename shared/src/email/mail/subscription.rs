@@ -1,4 +1,4 @@
-//! Mails about what an account is entitled to: credits that run low, a subscription that an admin changed.
+//! Mails about what an account is entitled to: credits that run low, a subscription that changes or ends.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,12 +28,48 @@ pub struct SubscriptionChanged {
     pub at: DateTime<Utc>,
     /// The tier.
     pub tier: Option<Change<Tier>>,
+    /// How often it is billed: `monthly` or `annual`.
+    #[serde(default)]
+    pub billing_cycle: Option<Change<String>>,
     /// The status, as `active`.
     pub status: Option<Change<String>>,
     /// The end of the period.
     pub current_period_end: Option<Change<DateTime<Utc>>>,
+    /// Whether it is renewed when the period ends.
+    #[serde(default)]
+    pub renews: Option<Change<bool>>,
     /// Why, in the words of whoever changed it; templates shorten them.
     pub reason: String,
+}
+
+/// See [`Mail::SubscriptionEnding`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionEnding {
+    /// The user's full name.
+    pub name: String,
+    /// The name of the tier.
+    pub plan: String,
+    /// When it ends.
+    pub ends_at: DateTime<Utc>,
+    /// Days until then, begun ones included; at least 1.
+    pub days_left: i64,
+    /// Whether it ends because a payment failed; else because it is not renewed.
+    pub payment_failed: bool,
+    /// The page where it is paid, or where a plan is chosen.
+    pub link: String,
+}
+
+/// See [`Mail::SubscriptionEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionEnded {
+    /// The user's full name.
+    pub name: String,
+    /// The name of the tier.
+    pub plan: String,
+    /// When it ended.
+    pub ended_at: DateTime<Utc>,
+    /// The page where a plan is chosen.
+    pub link: String,
 }
 
 /// What something was and is now.
@@ -62,12 +98,21 @@ pub(super) fn samples() -> Vec<(&'static str, Mail)> {
             ends_at: day(31),
         })
     };
+    let mut samples = vec![("two", low(2)), ("none", low(0))];
+    samples.extend(changed_samples());
+    samples.extend(end_samples());
+    samples
+}
+
+fn changed_samples() -> Vec<(&'static str, Mail)> {
     let given = SubscriptionChanged {
         name: "Ada Lovelace".into(),
         at: day(1),
         tier: Change::between(None, Tier::Student),
+        billing_cycle: None,
         status: Change::between(None, "active".into()),
         current_period_end: Change::between(None, day(31)),
+        renews: None,
         reason: "Scholarship of the winter term".into(),
     };
     let moved = SubscriptionChanged {
@@ -84,11 +129,37 @@ pub(super) fn samples() -> Vec<(&'static str, Mail)> {
         reason: "As agreed on the phone".into(),
         ..given.clone()
     };
+    let cancelled = SubscriptionChanged {
+        tier: None,
+        billing_cycle: Change::between(Some("monthly".into()), "annual".into()),
+        renews: Change::between(Some(true), false),
+        reason: "It was cancelled and ends with the period.".into(),
+        ..upgraded.clone()
+    };
     vec![
-        ("two", low(2)),
-        ("none", low(0)),
         ("given", Mail::SubscriptionChanged(given)),
         ("moved", Mail::SubscriptionChanged(moved)),
         ("upgraded", Mail::SubscriptionChanged(upgraded)),
+        ("cancelled", Mail::SubscriptionChanged(cancelled)),
     ]
+}
+
+fn end_samples() -> Vec<(&'static str, Mail)> {
+    let ending = |days_left: i64, payment_failed: bool| {
+        Mail::SubscriptionEnding(SubscriptionEnding {
+            name: "Ada Lovelace".into(),
+            plan: "student".into(),
+            ends_at: day(31),
+            days_left,
+            payment_failed,
+            link: "https://autoos.example/plans".into(),
+        })
+    };
+    let ended = Mail::SubscriptionEnded(SubscriptionEnded {
+        name: "Ada Lovelace".into(),
+        plan: "student".into(),
+        ended_at: day(31),
+        link: "https://autoos.example/plans".into(),
+    });
+    vec![("not_renewed", ending(3, false)), ("payment_failed", ending(1, true)), ("default", ended)]
 }
