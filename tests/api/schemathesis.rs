@@ -36,7 +36,8 @@ const SETTINGS: Settings = &[
 ];
 const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 /// What succeeds only with a code of an authenticator app, or after one, with a signature of Stripe or with Stripe
-/// itself, or with a payment and an amount and a reference that fit each other; journeys do that. And the address that the document comes from, which schemathesis leaves out.
+/// itself, or with a payment, an amount and a reference that fit each other; journeys do that. And the address that the
+/// document comes from, which schemathesis leaves out.
 const NEVER: [&str; 10] = [
     "GET /openapi.json",
     "POST /auth/mfa/backup-codes",

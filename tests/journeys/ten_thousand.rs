@@ -29,7 +29,7 @@ use crate::harness::stripe_sdk::Signer;
 use crate::stand_ins::stripe_like::{SECRET_KEY, StripeLike};
 
 /// How long the program may take to come to rest: a job that a kill has cut off may be waited for.
-const DEADLINE: Duration = Duration::from_mins(4);
+const DEADLINE: Duration = Duration::from_mins(10);
 
 /// Lives through it with so many payers; gives how many events there were.
 async fn story(engine: Engine, payers: usize) -> usize {

@@ -3,34 +3,44 @@
 
 use shared::domain::entitlement::Subscribed;
 use shared::domain::money::Money;
+use shared::domain::payment::BillingCycle;
 use shared::ids::UserId;
 use shared::store::stripe_prices::{self, Sold};
 use shared::store::users::User;
 use shared::store::{Tx, credits, stripe_customers};
 use shared::stripe::objects::{CheckoutSession, Price, Subscription};
 use shared::stripe::sync::{self, State, SyncError};
-use shared::stripe::{NewCustomer, NewPrice, StripeError, lookup_key};
+use shared::stripe::{NewCustomer, NewPrice, StripeError, lookup_key, lookup_key_once};
 
 use super::operation::{Operation, Stop};
 use super::plan::Plan;
 use super::subscription::SubscriptionBody;
 use crate::error::{ApiError, ApiResult, Code};
 
+/// An account at Stripe.
+pub struct Customer {
+    /// What Stripe calls it.
+    pub id: String,
+    /// Whether it was made a moment ago, so that nothing can belong to it yet.
+    pub is_new: bool,
+}
+
 /// The account's customer.
-pub async fn customer(operation: &Operation, user: &User) -> Result<String, Stop> {
+pub async fn customer(operation: &Operation, user: &User) -> Result<Customer, Stop> {
     let (services, livemode) = (&operation.services, operation.livemode());
     let mut reader = services.db.read().await?;
     let known = stripe_customers::get(&mut reader, user.id, livemode).await?;
     drop(reader);
-    if let Some(customer) = known {
-        return Ok(customer);
+    if let Some(id) = known {
+        return Ok(Customer { id, is_new: false });
     }
     let new = NewCustomer { email: &user.email, name: &user.full_name, user: user.id };
     let made = operation.stripe.create_customer(&new, &operation.key("customer")).await?;
     let mut tx = services.db.begin().await?;
-    let customer = stripe_customers::put(&mut tx, &made.id, user.id, livemode, operation.now).await?;
+    let id = stripe_customers::put(&mut tx, &made.id, user.id, livemode, operation.now).await?;
     tx.commit().await?;
-    Ok(customer)
+    let is_new = id == made.id && !operation.is_resumed();
+    Ok(Customer { id, is_new })
 }
 
 /// The price of a plan: the one that was used before, else the one that has our name for it, else a new one.
@@ -42,7 +52,8 @@ pub async fn price(operation: &Operation, plan: Plan, amount: Money) -> Result<S
     if let Some(price) = known {
         return Ok(price);
     }
-    let price = find_or_make(operation, plan, amount).await?.id;
+    let name = lookup_key(plan.tier, plan.cycle, amount);
+    let price = find_or_make(operation, (plan, Some(plan.cycle)), &name, amount).await?.id;
     let Money { minor: amount, currency } = amount;
     let sold = Sold { price: price.clone(), tier: plan.tier, billing_cycle: plan.cycle, amount, currency, livemode };
     let mut tx = services.db.begin().await?;
@@ -51,17 +62,27 @@ pub async fn price(operation: &Operation, plan: Plan, amount: Money) -> Result<S
     Ok(price)
 }
 
+/// The price at which one period of a plan is paid for once.
+pub async fn price_once(operation: &Operation, plan: Plan, amount: Money) -> Result<String, Stop> {
+    let name = lookup_key_once(plan.tier, plan.cycle, amount);
+    Ok(find_or_make(operation, (plan, None), &name, amount).await?.id)
+}
+
 /// A price that has the name and is another one loses the name to the new one.
-async fn find_or_make(operation: &Operation, plan: Plan, amount: Money) -> Result<Price, StripeError> {
-    let name = lookup_key(plan.tier, plan.cycle, amount);
+async fn find_or_make(
+    operation: &Operation,
+    (plan, cycle): (Plan, Option<BillingCycle>),
+    name: &str,
+    amount: Money,
+) -> Result<Price, StripeError> {
     let is_it = |price: &Price| {
         let is_in = |code: &str| code.eq_ignore_ascii_case(amount.currency.code());
         price.unit_amount == Some(amount.minor) && price.currency.as_deref().is_some_and(is_in)
     };
-    if let Some(price) = operation.stripe.find_price(&name).await?.filter(is_it) {
+    if let Some(price) = operation.stripe.find_price(name).await?.filter(is_it) {
         return Ok(price);
     }
-    let new = NewPrice { name: &plan.to_string(), lookup_key: &name, amount, cycle: plan.cycle };
+    let new = NewPrice { name: &plan.to_string(), lookup_key: name, amount, cycle };
     operation.stripe.create_price(&new, &operation.key("price")).await
 }
 

@@ -20,7 +20,7 @@ use shared::stripe::sync;
 use shared::stripe::{CheckoutFor, NewCheckout, NewSubscription, StripeError};
 use utoipa::ToSchema;
 
-use super::at_stripe;
+use super::at_stripe::{self, Customer};
 use super::operation::{self, Operation, Stop, Work};
 use super::plan::Plan;
 use super::subscription::SubscriptionBody;
@@ -101,10 +101,11 @@ impl Work for Subscribe {
 
     async fn ask(&self, operation: &Operation) -> Result<Found, Stop> {
         self.refuse_what_runs(operation).await?;
-        let customer = at_stripe::customer(operation, &self.user).await?;
+        let Customer { id: customer, is_new } = at_stripe::customer(operation, &self.user).await?;
         close_earlier_page(operation, &customer).await?;
         let price = at_stripe::price(operation, self.plan, self.amount).await?;
-        if let Some(had) = self.had(operation, (&customer, &price)).await? {
+        let had = if is_new { Some(0) } else { self.had(operation, (&customer, &price)).await? };
+        if let Some(had) = had {
             let Some(method) = &self.method else { return self.open_page(operation, (customer, &price)).await };
             self.pay(operation, (method, had), (&customer, &price)).await?;
         }
@@ -189,7 +190,8 @@ impl Subscribe {
         let (config, expires_at) = (&operation.services.config, operation.now + CHECKOUT);
         let new = NewCheckout {
             customer: &customer,
-            what: CheckoutFor::Subscription { price },
+            what: CheckoutFor::Subscription,
+            price,
             reference: &self.user.id.to_string(),
             user: self.user.id,
             success_url: &config.link("/payments/pricing?checkout=done"),

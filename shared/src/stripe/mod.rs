@@ -17,7 +17,9 @@ pub mod sync;
 mod transport;
 pub mod webhook;
 
-pub use self::calls::{CheckoutFor, NewCheckout, NewCustomer, NewPrice, NewRefund, NewSubscription, lookup_key};
+pub use self::calls::{
+    CheckoutFor, NewCheckout, NewCustomer, NewPrice, NewRefund, NewSubscription, lookup_key, lookup_key_once,
+};
 pub use self::error::{StripeError, StripeResult};
 pub use self::retry::Patience;
 pub use self::transport::Stripe;

@@ -1,7 +1,7 @@
 //! emulate in Stripe's place: Checkout pages that we open, that are paid or not, and that we read back.
 //!
-//! It takes only what is sold at a price of its own, and knows no subscriptions, so our routes that open pages end in a
-//! refusal there: pages are opened through the connection to Stripe itself.
+//! It knows no subscriptions and no portal, so of our routes only those get through that need neither: QR codes, and the
+//! first page of somebody new. Its sessions have no amount, so what was paid there would be for a person to review.
 
 use chrono::DateTime;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use shared::domain::money::{Currency, Money};
 use shared::domain::payment::BillingCycle;
 use shared::domain::tier::Tier;
 use shared::ids::UserId;
+use shared::store::stripe_customers;
 use shared::stripe::objects::CheckoutSession;
 use shared::stripe::{CheckoutFor, NewCheckout, NewCustomer, NewPrice, Stripe, StripeError, lookup_key};
 use uuid::Uuid;
@@ -33,12 +34,13 @@ async fn open_page(stripe: &Stripe) -> CheckoutSession {
     let ada = NewCustomer { email: "ada@example.com", name: "Ada", user };
     let customer = stripe.create_customer(&ada, "customer").await.expect("a customer").id;
     let (plan, cycle) = ("student plan, monthly", BillingCycle::Monthly);
-    let price = NewPrice { name: plan, lookup_key: &name(), amount: PRICE, cycle };
+    let price = NewPrice { name: plan, lookup_key: &name(), amount: PRICE, cycle: Some(cycle) };
     let price = stripe.create_price(&price, "price").await.expect("a price");
     assert_eq!((price.unit_amount, price.currency.as_deref()), (Some(999), Some("usd")));
     let page = NewCheckout {
         customer: &customer,
-        what: CheckoutFor::Subscription { price: &price.id },
+        what: CheckoutFor::Subscription,
+        price: &price.id,
         reference: "1",
         user,
         success_url: PAID,
@@ -102,17 +104,55 @@ async fn a_price_without_our_name_is_not_taken_for_ours() {
 }
 
 both_engines! {
+    async fn somebody_new_is_led_to_a_page_and_coming_back_from_it_grants_nothing(app: App) {
+        let emulate = Emulate::start().await;
+        let here = connected(app, emulate.base_url()).await;
+        let ada = here.verified("ada").await.client;
+        let month = json!({"tier": "student", "billing_cycle": "monthly"});
+        let answer = ada.post("/payments/subscribe", &month).await.must(200);
+        assert_eq!(answer["subscription"], Value::Null);
+        let url = answer["checkout_url"].as_str().expect("an address");
+        let back = emulate.pay(url).await.expect("paid");
+        assert!(back.contains("checkout=done"), "{back}");
+        assert_eq!(ada.get("/payments/subscription").await.must(200)["status"], "trial");
+        assert_eq!(emulate.pay(url).await, None);
+    }
+
+    async fn a_code_leads_to_a_page_of_its_own_which_is_paid_and_read_back(app: App) {
+        let emulate = Emulate::start().await;
+        let here = connected(app, emulate.base_url()).await;
+        let ada = here.verified("ada").await;
+        let month = json!({"tier": "student", "billing_cycle": "monthly", "scheme": "stripe"});
+        let asked = ada.client.post("/payments/qr-code", &month).await.must(201);
+        assert_eq!((&asked["status"], &asked["amount_minor"], &asked["currency"]), (&json!("pending"), &json!(999), &json!("USD")));
+        let again = ada.client.post("/payments/qr-code", &month).await.must(201);
+        assert_ne!(again["payload"], asked["payload"]);
+        emulate.pay(asked["payload"].as_str().expect("an address")).await.expect("paid");
+        let mut reader = here.app.services.db.read().await.expect("a reader");
+        let customer = stripe_customers::get(&mut reader, ada.id, false).await.expect("a row").expect("a customer");
+        drop(reader);
+        // All else of a customer emulate does not know, so only what is asked of the page itself can be tried.
+        let stripe = gateway(emulate.base_url());
+        let sessions = get(&format!("{}/v1/checkout/sessions", emulate.base_url())).await.1;
+        let sessions = sessions["data"].as_array().cloned().unwrap_or_default();
+        let paid = sessions.iter().find(|session| session["status"] == "complete").expect("a page");
+        let paid = stripe.checkout(paid["id"].as_str().expect("an id")).await.expect("a page");
+        assert_eq!(standing(&paid), ("complete", "paid"));
+        assert_eq!(paid.customer.as_ref().map(|named| &named.0), Some(&customer));
+        assert_eq!(ada.client.get("/payments/subscription").await.must(200)["status"], "trial");
+    }
+
     async fn what_it_refuses_is_an_outage_and_leaves_nothing(app: App) {
         let emulate = Emulate::start().await;
         let here = connected(app, emulate.base_url()).await;
         let ada = here.verified("ada").await.client;
-        let code = json!({"tier": "student", "billing_cycle": "monthly", "scheme": "stripe"});
-        let page = json!({"tier": "student", "billing_cycle": "monthly"});
-        let (code, page) = (("/payments/qr-code", &code), ("/payments/subscribe", &page));
-        for (path, body) in [code, page, code] {
-            let refused = ada.post(path, body).await;
+        let month = json!({"tier": "student", "billing_cycle": "monthly"});
+        for _ in 0..2 {
+            let refused = ada.post("/payments/portal", &json!({})).await;
             refused.problem(503, "payments_unavailable");
-            assert_eq!(refused.header("retry-after"), "5", "{path}");
+            assert_eq!(refused.header("retry-after"), "5");
+            // The customer is there by now, and emulate knows no subscriptions to look at.
+            ada.post("/payments/subscribe", &month).await.problem(503, "payments_unavailable");
         }
         assert_eq!(ada.get("/payments/history").await.must(200)["items"], json!([]));
         let (_, customers) = get(&format!("{}/v1/customers", emulate.base_url())).await;

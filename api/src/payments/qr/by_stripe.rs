@@ -42,11 +42,13 @@ impl Work for ByStripe {
         let mut reader = operation.services.db.read().await?;
         refuse(&mut reader, (self.user.id, self.plan.tier), operation.now).await?;
         drop(reader);
-        let customer = at_stripe::customer(operation, &self.user).await?;
+        let customer = at_stripe::customer(operation, &self.user).await?.id;
+        let price = at_stripe::price_once(operation, self.plan, self.amount).await?;
         let config = &operation.services.config;
         let new = NewCheckout {
             customer: &customer,
-            what: CheckoutFor::Payment { name: &self.plan.to_string(), amount: self.amount },
+            what: CheckoutFor::Payment,
+            price: &price,
             reference: &operation.id.to_string(),
             user: self.user.id,
             success_url: &config.link("/payments/pricing?checkout=done"),

@@ -2,35 +2,25 @@
 
 use chrono::{DateTime, Utc};
 use stripe_checkout::checkout_session::{
-    CreateCheckoutSession, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
-    CreateCheckoutSessionPaymentIntentData, CreateCheckoutSessionSubscriptionData, ExpireCheckoutSession, ProductData,
-    RetrieveCheckoutSession,
+    CreateCheckoutSession, CreateCheckoutSessionLineItems, CreateCheckoutSessionPaymentIntentData,
+    CreateCheckoutSessionSubscriptionData, ExpireCheckoutSession, RetrieveCheckoutSession,
 };
 use stripe_client_core::{RequestBuilder, StripeRequest};
 use stripe_shared::CheckoutSessionMode;
 
-use super::{currency, id, metadata};
-use crate::domain::money::Money;
+use super::{id, metadata};
 use crate::ids::UserId;
 use crate::stripe::StripeResult;
 use crate::stripe::objects::CheckoutSession;
 use crate::stripe::transport::Stripe;
 
 /// What is paid on a page.
-#[derive(Debug, Clone, Copy)]
-pub enum CheckoutFor<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckoutFor {
     /// A subscription, from now on.
-    Subscription {
-        /// To what.
-        price: &'a str,
-    },
+    Subscription,
     /// One payment.
-    Payment {
-        /// What for, as the payer is shown.
-        name: &'a str,
-        /// How much.
-        amount: Money,
-    },
+    Payment,
 }
 
 /// A page to be.
@@ -39,7 +29,9 @@ pub struct NewCheckout<'a> {
     /// Who pays.
     pub customer: &'a str,
     /// What is paid.
-    pub what: CheckoutFor<'a>,
+    pub what: CheckoutFor,
+    /// At which price: one that recurs for a subscription, and one that does not for a payment.
+    pub price: &'a str,
     /// What the payment is known by here.
     pub reference: &'a str,
     /// The account.
@@ -48,7 +40,8 @@ pub struct NewCheckout<'a> {
     pub success_url: &'a str,
     /// Where the payer goes instead of paying.
     pub cancel_url: &'a str,
-    /// When the page ends: 30 minutes to 24 hours from now. It must be the same under the same idempotency key.
+    /// When the page ends: 30 minutes to 24 hours from now. Another time is another request, and wants another
+    /// idempotency key.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -73,41 +66,26 @@ impl Stripe {
 
 /// The account is also written on what comes of the page, which outlives it.
 fn create(new: &NewCheckout<'_>) -> RequestBuilder {
+    let line =
+        CreateCheckoutSessionLineItems { price: Some(new.price.to_owned()), quantity: Some(1), ..Default::default() };
     let session = CreateCheckoutSession::new()
         .cancel_url(new.cancel_url)
         .client_reference_id(new.reference)
         .customer(new.customer)
         .expires_at(new.expires_at.timestamp())
-        .line_items([line(&new.what)])
+        .line_items([line])
         .metadata(metadata("user_id", new.user.0))
         .success_url(new.success_url);
     let written = Some(metadata("user_id", new.user.0));
     let session = match new.what {
-        CheckoutFor::Subscription { .. } => session
+        CheckoutFor::Subscription => session
             .mode(CheckoutSessionMode::Subscription)
             .subscription_data(CreateCheckoutSessionSubscriptionData { metadata: written, ..Default::default() }),
-        CheckoutFor::Payment { .. } => session
+        CheckoutFor::Payment => session
             .mode(CheckoutSessionMode::Payment)
             .payment_intent_data(CreateCheckoutSessionPaymentIntentData { metadata: written, ..Default::default() }),
     };
     session.build()
-}
-
-fn line(what: &CheckoutFor<'_>) -> CreateCheckoutSessionLineItems {
-    let one = CreateCheckoutSessionLineItems { quantity: Some(1), ..Default::default() };
-    match what {
-        CheckoutFor::Subscription { price } => {
-            CreateCheckoutSessionLineItems { price: Some((*price).to_owned()), ..one }
-        }
-        CheckoutFor::Payment { name, amount } => {
-            let price = CreateCheckoutSessionLineItemsPriceData {
-                product_data: Some(ProductData::new(*name)),
-                unit_amount: Some(amount.minor),
-                ..CreateCheckoutSessionLineItemsPriceData::new(currency(amount.currency))
-            };
-            CreateCheckoutSessionLineItems { price_data: Some(price), ..one }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -116,14 +94,14 @@ mod tests {
 
     use super::super::shown;
     use super::*;
-    use crate::domain::money::Currency;
 
     const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
-    fn sent(what: CheckoutFor<'_>) -> String {
+    fn sent(what: CheckoutFor) -> String {
         shown(&create(&NewCheckout {
             customer: "cus_1",
             what,
+            price: "price_1",
             reference: "payment-1",
             user: UserId(Uuid::nil()),
             success_url: "https://app.example/done?a=1",
@@ -135,7 +113,7 @@ mod tests {
     #[test]
     fn a_page_for_a_subscription_writes_the_account_on_it() {
         assert_eq!(
-            sent(CheckoutFor::Subscription { price: "price_1" }),
+            sent(CheckoutFor::Subscription),
             format!(
                 "Post /checkout/sessions cancel_url=https://app.example/back&client_reference_id=payment-1\
                  &customer=cus_1&expires_at=1767225600&line_items[0][price]=price_1&line_items[0][quantity]=1\
@@ -146,15 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_for_one_payment_has_the_amount_in_minor_units() {
-        let amount = Money { minor: 79_900, currency: Currency::INR };
+    fn a_page_for_one_payment_writes_it_on_what_a_refund_is_made_of() {
         assert_eq!(
-            sent(CheckoutFor::Payment { name: "AUTOOS Student", amount }),
+            sent(CheckoutFor::Payment),
             format!(
                 "Post /checkout/sessions cancel_url=https://app.example/back&client_reference_id=payment-1\
-                 &customer=cus_1&expires_at=1767225600&line_items[0][price_data][currency]=inr\
-                 &line_items[0][price_data][product_data][name]=AUTOOS+Student\
-                 &line_items[0][price_data][unit_amount]=79900&line_items[0][quantity]=1\
+                 &customer=cus_1&expires_at=1767225600&line_items[0][price]=price_1&line_items[0][quantity]=1\
                  &metadata[user_id]={NOBODY}&mode=payment&payment_intent_data[metadata][user_id]={NOBODY}\
                  &success_url=https://app.example/done?a%3D1"
             )

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 pub use self::checkout::{CheckoutFor, NewCheckout};
 pub use self::customers::NewCustomer;
-pub use self::prices::{NewPrice, lookup_key};
+pub use self::prices::{NewPrice, lookup_key, lookup_key_once};
 pub use self::refunds::NewRefund;
 pub use self::subscriptions::NewSubscription;
 use super::error::{StripeError, StripeResult};

@@ -21,14 +21,19 @@ pub struct NewPrice<'a> {
     pub lookup_key: &'a str,
     /// What one period costs.
     pub amount: Money,
-    /// How long a period is.
-    pub cycle: BillingCycle,
+    /// How long a period is; none: it is paid once.
+    pub cycle: Option<BillingCycle>,
 }
 
 /// The name that the price of a tier has at Stripe; another price has another name.
 pub fn lookup_key(tier: Tier, cycle: BillingCycle, money: Money) -> String {
     let currency = money.currency.code().to_ascii_lowercase();
     format!("autoos:{tier}:{}:{currency}:{}", cycle.as_str(), money.minor)
+}
+
+/// The name of the price at which one period of a tier is paid for once.
+pub fn lookup_key_once(tier: Tier, cycle: BillingCycle, money: Money) -> String {
+    format!("{}:once", lookup_key(tier, cycle, money))
 }
 
 impl Stripe {
@@ -52,18 +57,18 @@ fn find(lookup_key: &str) -> RequestBuilder {
 }
 
 fn create(new: &NewPrice<'_>, product: &str) -> RequestBuilder {
-    let interval = match new.cycle {
-        BillingCycle::Monthly => CreatePriceRecurringInterval::Month,
-        BillingCycle::Annual => CreatePriceRecurringInterval::Year,
-    };
-    CreatePrice::new(currency(new.amount.currency))
+    let price = CreatePrice::new(currency(new.amount.currency))
         .lookup_key(new.lookup_key)
         .product(product)
-        .recurring(CreatePriceRecurring::new(interval))
         // One that is sold no more, or that another process has just made, would keep the name from this one.
         .transfer_lookup_key(true)
-        .unit_amount(new.amount.minor)
-        .build()
+        .unit_amount(new.amount.minor);
+    let interval = match new.cycle {
+        None => return price.build(),
+        Some(BillingCycle::Monthly) => CreatePriceRecurringInterval::Month,
+        Some(BillingCycle::Annual) => CreatePriceRecurringInterval::Year,
+    };
+    price.recurring(CreatePriceRecurring::new(interval)).build()
 }
 
 #[cfg(test)]
@@ -91,12 +96,16 @@ mod tests {
 
     #[test]
     fn a_price_is_made_with_its_period_and_name() {
-        for (cycle, interval) in [(BillingCycle::Monthly, "month"), (BillingCycle::Annual, "year")] {
+        for (cycle, recurring) in [
+            (Some(BillingCycle::Monthly), "&recurring[interval]=month"),
+            (Some(BillingCycle::Annual), "&recurring[interval]=year"),
+            (None, ""),
+        ] {
             let new = NewPrice { name: "AUTOOS Student", lookup_key: "autoos:k", amount: RUPEES, cycle };
             assert_eq!(
                 shown(&create(&new, "prod_1")),
                 format!(
-                    "Post /prices currency=inr&lookup_key=autoos:k&product=prod_1&recurring[interval]={interval}\
+                    "Post /prices currency=inr&lookup_key=autoos:k&product=prod_1{recurring}\
                      &transfer_lookup_key=true&unit_amount=79900"
                 )
             );
