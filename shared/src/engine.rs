@@ -59,18 +59,13 @@ pub struct Applied {
 /// Carries out orders in one transaction, in their order.
 pub async fn apply(db: &Db, config: &Config, orders: &[Order]) -> StoreResult<Applied> {
     let mut tx = db.begin().await?;
-    let applied = apply_in(&mut tx, config, orders).await?;
+    let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
+    let loaded = workflow_rows::lock(&mut tx, &ids).await?;
+    let owners = agents::lock(&mut tx, loaded.iter().map(|workflow| workflow.user_id)).await?;
+    let decided = decide((loaded, owners), &config.tiers, orders);
+    let applied = write(&mut tx, config, orders, decided).await?;
     tx.commit().await?;
     Ok(applied)
-}
-
-/// Like [`apply`], within a transaction of the caller, who has locked no trial and no subscription yet.
-pub async fn apply_in(tx: &mut Tx, config: &Config, orders: &[Order]) -> StoreResult<Applied> {
-    let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
-    let loaded = workflow_rows::lock(tx, &ids).await?;
-    let owners = agents::lock(tx, loaded.iter().map(|workflow| workflow.user_id)).await?;
-    let decided = decide((loaded, owners), &config.tiers, orders);
-    write(tx, config, orders, decided).await
 }
 
 /// What orders come to, before it is written.

@@ -27,7 +27,7 @@ pub struct Customer {
 
 /// The account's customer.
 pub async fn customer(operation: &Operation, user: &User) -> Result<Customer, Stop> {
-    let (services, livemode) = (&operation.services, operation.livemode());
+    let (services, livemode) = (&operation.services, operation.stripe.is_live());
     let mut reader = services.db.read().await?;
     let known = stripe_customers::get(&mut reader, user.id, livemode).await?;
     drop(reader);
@@ -45,7 +45,7 @@ pub async fn customer(operation: &Operation, user: &User) -> Result<Customer, St
 
 /// The price of a plan: the one that was used before, else the one that has our name for it, else a new one.
 pub async fn price(operation: &Operation, plan: Plan, amount: Money) -> Result<String, Stop> {
-    let (services, livemode) = (&operation.services, operation.livemode());
+    let (services, livemode) = (&operation.services, operation.stripe.is_live());
     let mut reader = services.db.read().await?;
     let known = stripe_prices::find(&mut reader, (plan.tier, plan.cycle), amount, livemode).await?;
     drop(reader);

@@ -117,11 +117,6 @@ impl Operation {
         is_resumed(self.id, self.now)
     }
 
-    /// Whether real money is meant; a key that does not say is one of a stand-in.
-    pub fn livemode(&self) -> bool {
-        self.stripe.livemode().unwrap_or(false)
-    }
-
     /// Notes that it stopped; gives what the client is told.
     async fn stop(&self, stop: Stop) -> ApiError {
         let noted = self.note(&stop).await;

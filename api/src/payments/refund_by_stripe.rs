@@ -1,7 +1,7 @@
 //! Giving back what was paid through Stripe. Stripe itself gives back no more than was paid, however many ask at once.
 
 use axum::http::StatusCode;
-use shared::domain::payment::{PaymentKind, PaymentStatus};
+use shared::domain::payment::PaymentKind;
 use shared::ids::PaymentId;
 use shared::store::payments::{self, Payment};
 use shared::store::{Tx, users};
@@ -58,12 +58,9 @@ impl ByStripe {
     }
 
     fn refund(&self, operation: &Operation, payment: &Payment, made: &Refund) -> Payment {
-        let status = mapping::refunded(made);
-        Payment {
-            stripe_id: Some(made.id.clone()),
-            paid_at: (status == PaymentStatus::Paid).then_some(operation.now),
-            ..self.0.refund(PaymentId(operation.id.0), payment, (made.amount, status), operation.now)
-        }
+        let given = (made.amount, mapping::refunded(made));
+        let refund = self.0.refund(PaymentId(operation.id.0), payment, given, operation.now);
+        Payment { stripe_id: Some(made.id.clone()), ..refund }
     }
 }
 

@@ -92,11 +92,7 @@ async fn note(app: &App, key: &Key, wish: &Wish, now: DateTime<Utc>) -> ApiResul
         Begun::Do(id) => id,
     };
     let (payment, amount) = wish.granted(&mut tx).await?;
-    let refund = Payment {
-        reference: wish.reference.clone(),
-        paid_at: Some(now),
-        ..wish.refund(PaymentId(id.0), &payment, (amount, PaymentStatus::Paid), now)
-    };
+    let refund = wish.refund(PaymentId(id.0), &payment, (amount, PaymentStatus::Paid), now);
     if !payment_notes::put_refund(&mut tx, &refund).await? {
         return Err(ApiError::new(Code::AlreadyExists, "This reference was given for another payment."));
     }
@@ -149,35 +145,9 @@ impl Wish {
     }
 
     /// The refund to store.
-    pub fn refund(
-        &self,
-        id: PaymentId,
-        payment: &Payment,
-        (amount, status): (i64, PaymentStatus),
-        now: DateTime<Utc>,
-    ) -> Payment {
-        Payment {
-            id,
-            user_id: payment.user_id,
-            kind: PaymentKind::Refund,
-            scheme: payment.scheme,
-            tier: payment.tier,
-            billing_cycle: payment.billing_cycle,
-            amount,
-            currency: payment.currency,
-            status,
-            payload: String::new(),
-            created_at: now,
-            expires_at: now,
-            paid_at: None,
-            reference: None,
-            confirmed_by: Some(self.by),
-            late: false,
-            stripe_id: None,
-            payment_intent: None,
-            refund_of: Some(payment.id),
-            review: None,
-        }
+    pub fn refund(&self, id: PaymentId, payment: &Payment, given: (i64, PaymentStatus), now: DateTime<Utc>) -> Payment {
+        let (reference, confirmed_by) = (self.reference.clone(), Some(self.by));
+        Payment { reference, confirmed_by, ..payment.refund(id, given, now) }
     }
 
     /// Records it for the audit.

@@ -139,7 +139,7 @@ impl Subscribe {
         if had.is_billed() {
             // Without a customer in this mode it was begun in the other one, with keys that are not used any more. And it
             // may be the very one that this operation has made: Stripe is asked when that was.
-            let customer = stripe_customers::get(&mut reader, self.user.id, operation.livemode()).await?;
+            let customer = stripe_customers::get(&mut reader, self.user.id, operation.stripe.is_live()).await?;
             let may_go_on = customer.is_none() || operation.is_resumed();
             return if may_go_on { Ok(()) } else { Err(billed().into()) };
         }

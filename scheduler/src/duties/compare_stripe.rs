@@ -33,7 +33,7 @@ pub async fn run(services: &Services, now: DateTime<Utc>) -> Result<String, Duty
     drop(reader);
     let (compared, differing) = ours.compare(&theirs, now);
     for (customer, _) in &differing {
-        wake(services, customer, now).await?;
+        wake(services, customer, true, now).await?;
     }
     if !differing.is_empty() {
         tracing::warn!(stripe.differing = differing.len(), "subscriptions differ from what Stripe says");
@@ -66,7 +66,7 @@ struct Ours {
 
 impl Ours {
     async fn read(tx: &mut Tx, stripe: &Stripe, theirs: &BTreeMap<String, Vec<Subscription>>) -> StoreResult<Self> {
-        let livemode = stripe.livemode().unwrap_or(false);
+        let livemode = stripe.is_live();
         let (mut customers, mut billed) = (BTreeMap::new(), BTreeMap::new());
         let mut after = None::<String>;
         loop {

@@ -7,11 +7,11 @@
 use chrono::{DateTime, Utc};
 use shared::services::Services;
 use shared::store::payments::{self, Payment};
-use shared::store::{StoreResult, stripe_customers};
 use shared::stripe::objects::CheckoutSession;
 use shared::stripe::{Stripe, StripeError, StripeResult};
 
 use super::DutyError;
+use super::reconcile_stripe::wake;
 
 /// The most pages that are closed in one run.
 const BATCH: i64 = 100;
@@ -36,7 +36,8 @@ async fn end(services: &Services, payment: &Payment, now: DateTime<Utc>) -> Resu
         && let Some(paid) = close(stripe, session, now).await?
     {
         if let Some(customer) = &paid.customer {
-            wake(services, &customer.0, now).await?;
+            wake(services, &customer.0, false, now).await?;
+            services.queue.wake().await;
         } else {
             tracing::error!(payment.id = %payment.id, "it is paid, and Stripe does not say by whom");
         }
@@ -59,12 +60,4 @@ async fn close(stripe: &Stripe, session: &str, now: DateTime<Utc>) -> StripeResu
         }
         Err(error) => Err(error),
     }
-}
-
-async fn wake(services: &Services, customer: &str, now: DateTime<Utc>) -> StoreResult<()> {
-    let mut tx = services.db.begin().await?;
-    stripe_customers::wake(&mut tx, customer, false, now).await?;
-    tx.commit().await?;
-    services.queue.wake().await;
-    Ok(())
 }

@@ -91,7 +91,7 @@ async fn take(services: &Services, event: (&Event, &str), now: DateTime<Utc>) ->
 }
 
 async fn everybody(services: &Services, stripe: &Stripe, now: DateTime<Utc>) -> Result<String, DutyError> {
-    let livemode = stripe.livemode().unwrap_or(false);
+    let livemode = stripe.is_live();
     let (mut woken, mut after) = (0, None::<String>);
     loop {
         let mut reader = services.db.read().await?;
@@ -100,7 +100,7 @@ async fn everybody(services: &Services, stripe: &Stripe, now: DateTime<Utc>) -> 
         let Some((last, _)) = customers.last() else { break };
         after = Some(last.clone());
         for (customer, _) in &customers {
-            wake(services, customer, now).await?;
+            wake(services, customer, true, now).await?;
         }
         woken += customers.len() as i64;
         services.queue.wake().await;
@@ -109,10 +109,10 @@ async fn everybody(services: &Services, stripe: &Stripe, now: DateTime<Utc>) -> 
     Ok(format!("all {woken} customers are read"))
 }
 
-/// Has all that is recent about a customer read.
-pub async fn wake(services: &Services, customer: &str, now: DateTime<Utc>) -> StoreResult<()> {
+/// Has a customer read, all that is recent if `full`.
+pub async fn wake(services: &Services, customer: &str, full: bool, now: DateTime<Utc>) -> StoreResult<()> {
     let mut tx = services.db.begin().await?;
-    stripe_customers::wake(&mut tx, customer, true, now).await?;
+    stripe_customers::wake(&mut tx, customer, full, now).await?;
     tx.commit().await
 }
 

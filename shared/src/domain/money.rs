@@ -33,7 +33,7 @@ impl Currency {
     /// Its code.
     pub fn code(&self) -> &str {
         // Three ASCII letters are always text.
-        std::str::from_utf8(&self.0).unwrap_or("XXX")
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// How many decimals the major unit has; none for currencies without a minor unit.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::users::{Account, columns, key};
-use super::{StoreResult, Tx, agents, outbox, pieces, workflow_rows};
+use super::{StoreResult, Tx, agents, credits, outbox, pieces, workflow_rows};
 use crate::ids::UserId;
 use crate::job::Job;
 
@@ -155,14 +155,7 @@ pub async fn drop_mails(tx: &mut Tx, user: UserId, but: &str) -> StoreResult<()>
 /// Ends an account's trial and subscription: from now on nothing can be charged to it. The rows that a charge locks are
 /// changed, so a charge either came before, or finds this.
 pub async fn end_entitlement(tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> StoreResult<()> {
-    on!(tx, |c| {
-        sqlx::query("update trials set ends_at = $2 where user_id = $1 and ends_at > $2")
-            .bind(user)
-            .bind(now)
-            .execute(&mut *c)
-            .await?
-            .rows_affected()
-    });
+    credits::end_trial(tx, user, now).await?;
     on!(tx, |c| {
         sqlx::query("update subscriptions set status = 'canceled' where user_id = $1")
             .bind(user)

@@ -12,7 +12,7 @@ use crate::ids::{PaymentId, UserId};
 
 mod stripe;
 
-pub use self::stripe::{Settled, by_stripe_id, fail, open_sessions, refunded, set_refund, settle};
+pub use self::stripe::{PAYABLE, Settled, by_stripe_id, fail, open_sessions, refunded, set_refund, settle};
 
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -64,6 +64,33 @@ impl Payment {
     /// How much it is.
     pub const fn money(&self) -> Money {
         Money { minor: self.amount, currency: self.currency }
+    }
+
+    /// A refund of this payment that is made at `at`; one that is paid counts as paid then.
+    #[must_use]
+    pub fn refund(&self, id: PaymentId, (amount, status): (i64, PaymentStatus), at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            user_id: self.user_id,
+            kind: PaymentKind::Refund,
+            scheme: self.scheme,
+            tier: self.tier,
+            billing_cycle: self.billing_cycle,
+            amount,
+            currency: self.currency,
+            status,
+            payload: String::new(),
+            created_at: at,
+            expires_at: at,
+            paid_at: (status == PaymentStatus::Paid).then_some(at),
+            reference: None,
+            confirmed_by: None,
+            late: false,
+            stripe_id: None,
+            payment_intent: None,
+            refund_of: Some(self.id),
+            review: None,
+        }
     }
 
     /// Whether nobody waits for it any more at `now`, which has not been noted. Refunds are waited for as long as it

@@ -66,6 +66,11 @@ impl Stripe {
         }
     }
 
+    /// Whether real money is meant; a key that does not say is one of a stand-in.
+    pub fn is_live(&self) -> bool {
+        self.livemode().unwrap_or(false)
+    }
+
     /// Makes a call that only reads.
     pub(super) async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> StripeResult<T> {
         decode(&self.exchange(request, None).await?)

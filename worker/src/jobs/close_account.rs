@@ -16,8 +16,6 @@ use crate::Worker;
 const BATCH: i64 = 100;
 /// The pause while Stripe cannot be reached.
 const PAUSE: TimeDelta = TimeDelta::minutes(1);
-/// For how long after it was made a Checkout session may be paid.
-const SESSIONS: TimeDelta = TimeDelta::days(2);
 /// The most pages of payments by QR code that are closed; older ones are over by themselves.
 const PAGES: i64 = 1_000;
 
@@ -66,10 +64,10 @@ async fn end_billing(services: &Services, user: UserId) -> StoreResult<StripeRes
         }
         return Ok(Ok(()));
     };
-    let customer = stripe_customers::get(&mut reader, user, stripe.livemode().unwrap_or(false)).await?;
+    let customer = stripe_customers::get(&mut reader, user, stripe.is_live()).await?;
     let Some(customer) = customer else { return Ok(Ok(())) };
     let now = services.clock.now();
-    let sessions = payments::open_sessions(&mut reader, user, now - SESSIONS, PAGES).await?;
+    let sessions = payments::open_sessions(&mut reader, user, now - payments::PAYABLE, PAGES).await?;
     let pending = sessions.into_iter().filter(|payment| payment.status == PaymentStatus::Pending);
     let pages = pending.filter_map(|payment| payment.stripe_id);
     let pages: Vec<String> = pages.chain(checkout_sessions::get(&mut reader, &customer).await?).collect();

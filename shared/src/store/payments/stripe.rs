@@ -1,11 +1,14 @@
 //! Payments as Stripe tells of them: Checkout sessions behind QR codes, paid invoices, refunds.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Payment, columns};
 use crate::domain::payment::PaymentStatus;
 use crate::ids::{PaymentId, UserId};
 use crate::store::{StoreResult, Tx};
+
+/// For how long after it was made a Checkout session may be paid.
+pub const PAYABLE: TimeDelta = TimeDelta::days(2);
 
 /// Reads a payment by what Stripe calls it: its Checkout session, invoice or refund.
 pub async fn by_stripe_id(tx: &mut Tx, id: &str) -> StoreResult<Option<Payment>> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::super::Stripe;
 use super::super::error::{StripeError, StripeResult};
@@ -18,8 +18,6 @@ use crate::store::{StoreResult, Tx, payments, stripe_customers, stripe_events};
 
 /// The most events that one reading answers; what more there is waits for the next.
 const EVENTS: i64 = 200;
-/// For how long after it was made a Checkout session may be paid.
-const SESSIONS: TimeDelta = TimeDelta::days(2);
 /// The newest sessions that are read without an event that names them. Whoever asks for one code after the other is not
 /// to have all of them read at each occasion.
 const OPEN: i64 = 20;
@@ -72,7 +70,7 @@ impl Wanted {
         let Some(user) = stripe_customers::owner(tx, customer).await? else { return Ok(None) };
         let events = stripe_events::pending(tx, customer, EVENTS).await?;
         let mut sessions = objects(&events, |kind| kind.starts_with("checkout.session."));
-        for payment in payments::open_sessions(tx, user, now - SESSIONS, OPEN).await? {
+        for payment in payments::open_sessions(tx, user, now - payments::PAYABLE, OPEN).await? {
             sessions.extend(payment.stripe_id);
         }
         let mut intents = objects(&events, is_refund);

@@ -5,7 +5,6 @@ use uuid::Uuid;
 use super::super::mapping;
 use super::super::objects::{Refund, time};
 use super::{Writing, money};
-use crate::domain::payment::{PaymentKind, PaymentStatus, Scheme};
 use crate::ids::PaymentId;
 use crate::store::payments::{self, Payment};
 use crate::store::{StoreResult, Tx};
@@ -34,27 +33,10 @@ fn row(writing: &Writing<'_>, refund: &Refund, of: &Payment) -> Option<Payment> 
     let amount = money(refund.amount, &refund.currency).filter(|amount| amount.minor > 0)?;
     let created_at = time(refund.created).unwrap_or(writing.now);
     let given = refund.metadata.get("refund_id").and_then(|id| Uuid::try_parse(id).ok()).map(PaymentId);
-    let status = mapping::refunded(refund);
+    let id = given.unwrap_or_else(|| PaymentId::new(created_at));
     Some(Payment {
-        id: given.unwrap_or_else(|| PaymentId::new(created_at)),
-        user_id: of.user_id,
-        kind: PaymentKind::Refund,
-        scheme: Scheme::Stripe,
-        tier: of.tier,
-        billing_cycle: of.billing_cycle,
-        amount: amount.minor,
         currency: amount.currency,
-        status,
-        payload: String::new(),
-        created_at,
-        expires_at: created_at,
-        paid_at: (status == PaymentStatus::Paid).then_some(created_at),
-        reference: None,
-        confirmed_by: None,
-        late: false,
         stripe_id: Some(refund.id.clone()),
-        payment_intent: None,
-        refund_of: Some(of.id),
-        review: None,
+        ..of.refund(id, (amount.minor, mapping::refunded(refund)), created_at)
     })
 }
