@@ -37,6 +37,8 @@ impl Workflow {
         for index in 0..self.steps.len() {
             self.reopen(index, out);
             match (self.steps[index].status, self.steps[index].wake_at) {
+                // A step before this one was too dear, which pauses the workflow again.
+                _ if self.status != WorkflowStatus::Running => {}
                 (StepStatus::Ready, _) => self.hand_out(index, with, out),
                 (StepStatus::Waiting, Some(at)) => out.put.push((self.step_job(&self.steps[index].id), at)),
                 _ => {}
