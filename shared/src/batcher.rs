@@ -1,15 +1,25 @@
 //! Gathers what many callers want at the same time into one go, such as one transaction.
 //!
 //! Whatever arrives while a go is under way is part of the next one, so a lone caller waits for nobody and a flood
-//! shares its round trips and commits. There is no timer.
+//! shares its round trips and commits. Where several goes may be under way at once, another one begins only when it is
+//! full, when none is under way any more, or after a while: many small ones cost more than few large ones, and those that
+//! write make each other wait for what they lock.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::time::sleep;
 
 use crate::store::{StoreError, StoreResult};
+
+/// How long a go that is not full waits at most for those under way to end: what holds up one, such as a locked row,
+/// must not hold up what comes after.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Work that is cheaper for many items together, such as a transaction.
 pub trait Together: Send + Sync + 'static {
@@ -39,12 +49,17 @@ impl<W: Together> Clone for Batcher<W> {
 }
 
 impl<W: Together> Batcher<W> {
-    /// Starts `lanes` tasks that each do one go at a time with at most `most` items. Needs a runtime.
+    /// Starts tasks that do up to `lanes` goes at once with at most `most` items each. Needs a runtime.
     pub fn start(lanes: usize, most: usize, work: W) -> Self {
+        Self::start_with(lanes, (most, PATIENCE), work)
+    }
+
+    fn start_with(lanes: usize, (most, patience): (usize, Duration), work: W) -> Self {
         let (wanted, items) = mpsc::channel(most * 4);
-        let (items, work) = (Arc::new(Mutex::new(items)), Arc::new(work));
+        let (items, under_way, ended) = (Mutex::new(items), AtomicUsize::new(0), Notify::new());
+        let shared = Arc::new(Lanes { items, most, patience, under_way, ended, work });
         for _ in 0..lanes {
-            tokio::spawn(serve(Arc::clone(&items), most, Arc::clone(&work)));
+            tokio::spawn(Arc::clone(&shared).serve());
         }
         Self { wanted }
     }
@@ -57,15 +72,54 @@ impl<W: Together> Batcher<W> {
     }
 }
 
-async fn serve<W: Together>(items: Arc<Mutex<mpsc::Receiver<Wanted<W>>>>, most: usize, work: Arc<W>) {
-    let mut go = Vec::with_capacity(most);
-    while items.lock().await.recv_many(&mut go, most).await > 0 {
-        go.retain(|(_, reply): &Wanted<W>| !(W::NEEDS_CALLER && reply.is_closed()));
+/// What the tasks share.
+struct Lanes<W: Together> {
+    /// Held by the task whose go is the next.
+    items: Mutex<mpsc::Receiver<Wanted<W>>>,
+    most: usize,
+    patience: Duration,
+    /// Goes under way.
+    under_way: AtomicUsize,
+    /// Told when one has ended.
+    ended: Notify,
+    work: W,
+}
+
+impl<W: Together> Lanes<W> {
+    async fn serve(self: Arc<Self>) {
+        let mut go = Vec::with_capacity(self.most);
+        while self.gather(&mut go).await {
+            self.run(&mut go).await;
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            self.ended.notify_one();
+        }
+    }
+
+    /// Gathers the items of the next go and counts it in; false if there is nobody left to ask for anything.
+    async fn gather(&self, go: &mut Vec<Wanted<W>>) -> bool {
+        let mut items = self.items.lock().await;
+        if items.recv_many(go, self.most).await == 0 {
+            return false;
+        }
+        let mut patience = pin!(sleep(self.patience));
+        while go.len() < self.most && self.under_way.load(Ordering::SeqCst) > 0 {
+            tokio::select! {
+                more = items.recv_many(go, self.most - go.len()) => if more == 0 { break },
+                () = self.ended.notified() => {}
+                () = &mut patience => break,
+            }
+        }
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+
+    async fn run(&self, go: &mut Vec<Wanted<W>>) {
+        go.retain(|(_, reply)| !(W::NEEDS_CALLER && reply.is_closed()));
         let (wanted, replies): (Vec<_>, Vec<_>) = go.drain(..).unzip();
         // The next go must not suffer from this one.
-        let Ok(outcomes) = AssertUnwindSafe(all_or_each(&*work, &wanted)).catch_unwind().await else {
+        let Ok(outcomes) = AssertUnwindSafe(all_or_each(&self.work, &wanted)).catch_unwind().await else {
             tracing::error!(items = wanted.len(), "what was gathered made the program panic");
-            continue;
+            return;
         };
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // Who no longer waits does not need to know.
@@ -98,9 +152,8 @@ async fn all_or_each<W: Together>(work: &W, items: &[W::Item]) -> Vec<Outcome<W>
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tokio::sync::Semaphore;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -183,5 +236,56 @@ mod tests {
             assert_eq!(answer.await.unwrap().unwrap().unwrap(), item * 2);
         }
         assert_eq!(goes.load(Ordering::SeqCst), 2);
+    }
+    const EVER: Duration = Duration::from_hours(1);
+
+    /// A go of one item is under way, and then `items` are asked for.
+    async fn beside_a_go(items: usize, patience: Duration) -> (Arc<AtomicUsize>, Arc<Semaphore>, Vec<JoinHandle<()>>) {
+        let (work, goes, gate) = doubling(0);
+        let batcher = Batcher::start_with(2, (4, patience), work);
+        let ask = || {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { assert_eq!(batcher.ask(1).await.unwrap().unwrap(), 2) })
+        };
+        let mut asked = vec![ask()];
+        begun(&goes, 1).await;
+        asked.extend((0..items).map(|_| ask()));
+        (goes, gate, asked)
+    }
+
+    async fn begun(goes: &AtomicUsize, count: usize) {
+        while goes.load(Ordering::SeqCst) < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn all(asked: Vec<JoinHandle<()>>) {
+        for one in asked {
+            one.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn another_go_begins_when_it_is_full() {
+        let (goes, gate, asked) = beside_a_go(4, EVER).await;
+        begun(&goes, 2).await;
+        gate.add_permits(2);
+        all(asked).await;
+    }
+
+    #[tokio::test]
+    async fn a_smaller_one_waits_for_the_end_of_the_go_before() {
+        let (goes, gate, asked) = beside_a_go(3, EVER).await;
+        gate.add_permits(2);
+        all(asked).await;
+        assert_eq!(goes.load(Ordering::SeqCst), 2, "they were split");
+    }
+
+    #[tokio::test]
+    async fn but_not_for_long() {
+        let (goes, gate, asked) = beside_a_go(1, Duration::from_millis(1)).await;
+        begun(&goes, 2).await;
+        gate.add_permits(2);
+        all(asked).await;
     }
 }

@@ -3,18 +3,21 @@
 //! There is no orchestrator process to crash: whoever has something to tell a workflow loads it under a lock, lets the
 //! pure aggregate decide, and saves rows, audit entries, outbox rows, refunds and mails together.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::domain::status::{Charged, StepStatus, WorkflowStatus};
 use crate::domain::tier::Tiers;
-use crate::domain::workflow::{Changes, Circumstances, Claim, Command, InUse, Refusal, Workflow};
+use crate::domain::workflow::{Changes, Circumstances, Claim, Command, InUse, Refusal, Step, Workflow};
 use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
 use crate::ids::{UserId, WorkflowId};
 use crate::job::Job;
 use crate::store::agents::{self, Owner};
+use crate::store::users::User;
 use crate::store::workflows::NewWorkflow;
 use crate::store::{Db, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
 
@@ -56,16 +59,62 @@ pub struct Applied {
     pub wake: bool,
 }
 
+/// The steps of workflows that have steps running, as this process wrote them last. They need not be read again if
+/// nobody has changed the workflow meanwhile, which the locked row tells: every change adds to the audit trail, whose
+/// head stands for all of it, but for heartbeats and for what a step in line says it waits for. Nothing but a claim asks
+/// until when a lease runs, so workflows with a claim are read.
+#[derive(Debug, Default)]
+pub struct Known(Mutex<HashMap<WorkflowId, (AuditHead, Vec<Step>)>>);
+
+/// The hash of a workflow's newest audit entry.
+type AuditHead = String;
+
+impl Known {
+    /// The most workflows: as many as one process works on at once by default.
+    const MOST: usize = 128;
+
+    fn take(&self, workflow: WorkflowId, head: &str) -> Option<Vec<Step>> {
+        self.all().remove(&workflow).filter(|(known, _)| known == head).map(|(_, steps)| steps)
+    }
+
+    fn keep(&self, written: impl Iterator<Item = Workflow>) {
+        let mut all = self.all();
+        for workflow in written.filter(|w| w.steps.iter().any(|step| step.status == StepStatus::Running)) {
+            if all.len() >= Self::MOST
+                && !all.contains_key(&workflow.id)
+                && let Some(other) = all.keys().next().copied()
+            {
+                all.remove(&other);
+            }
+            all.insert(workflow.id, (workflow.audit_hash, workflow.steps));
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<WorkflowId, (AuditHead, Vec<Step>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Carries out orders in one transaction, in their order.
-pub async fn apply(db: &Db, config: &Config, orders: &[Order]) -> StoreResult<Applied> {
+pub async fn apply<O: Borrow<Order> + Sync>(
+    db: &Db,
+    config: &Config,
+    known: &Known,
+    orders: &[O],
+) -> StoreResult<Applied> {
+    let orders: Vec<&Order> = orders.iter().map(Borrow::borrow).collect();
     let mut tx = db.begin().await?;
     let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
-    let loaded = workflow_rows::lock(&mut tx, &ids).await?;
+    let claims = orders.iter().filter(|order| matches!(order.command, Command::Claim { .. }));
+    let claimed: BTreeSet<_> = claims.map(|order| order.workflow).collect();
+    let known_steps = |id, head: &str| known.take(id, head).filter(|_| !claimed.contains(&id));
+    let loaded = workflow_rows::lock_with(&mut tx, &ids, known_steps).await?;
     let owners = agents::lock(&mut tx, loaded.iter().map(|workflow| workflow.user_id)).await?;
-    let decided = decide((loaded, owners), &config.tiers, orders);
-    let applied = write(&mut tx, config, orders, decided).await?;
+    let decided = decide((loaded, owners), &config.tiers, &orders);
+    let wake = write(&mut tx, config, &orders, &decided).await?;
     tx.commit().await?;
-    Ok(applied)
+    known.keep(decided.changed.into_iter().map(|(workflow, _)| workflow));
+    Ok(Applied { outcomes: decided.outcomes, wake })
 }
 
 /// What orders come to, before it is written.
@@ -78,7 +127,7 @@ struct Decided {
     stray: Vec<String>,
 }
 
-fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: &[Order]) -> Decided {
+fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: &[&Order]) -> Decided {
     let mut loaded: BTreeMap<_, (Workflow, Vec<Changes>)> = loaded.into_iter().map(|w| (w.id, (w, vec![]))).collect();
     let mut owners: BTreeMap<_, _> = owners.into_iter().map(|owner| (owner.user_id, owner)).collect();
     let mut outcomes = Vec::with_capacity(orders.len());
@@ -114,11 +163,12 @@ fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: 
     Decided { outcomes, changed, in_use, stray }
 }
 
-async fn write(tx: &mut Tx, config: &Config, orders: &[Order], decided: Decided) -> StoreResult<Applied> {
-    let Decided { outcomes, changed, in_use, stray } = decided;
-    outbox::delete(tx, &stray).await?;
-    workflow_rows::save(tx, &changed).await?;
-    agents::count(tx, &in_use).await?;
+/// Writes it; whether the relay should look.
+async fn write(tx: &mut Tx, config: &Config, orders: &[&Order], decided: &Decided) -> StoreResult<bool> {
+    let Decided { changed, in_use, stray, .. } = decided;
+    outbox::delete(tx, stray).await?;
+    workflow_rows::save(tx, changed).await?;
+    agents::count(tx, in_use).await?;
     let last = |workflow: &Workflow| orders.iter().rev().find(|order| order.workflow == workflow.id);
     // Charges lock trials before subscriptions, each in the order of users; so must refunds.
     let mut refunds: Vec<_> = changed.iter().filter(|(_, changes)| changes.iter().any(|c| c.refund)).collect();
@@ -128,50 +178,53 @@ async fn write(tx: &mut Tx, config: &Config, orders: &[Order], decided: Decided)
             credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, last.with.now).await?;
         }
     }
-    for (workflow, changes) in &changed {
-        if let Some(last) = last(workflow) {
-            follow_up(tx, config, (workflow, changes), &last.with).await?;
-        }
-    }
+    let mail_worthy = |w: &Workflow| matches!(w.status, WorkflowStatus::Completed | WorkflowStatus::Failed);
+    let ended = changed.iter().filter(|(w, changes)| mail_worthy(w) && changes.iter().any(|c| c.ended));
+    let ended: Vec<_> = ended.filter_map(|(workflow, _)| Some((workflow, &last(workflow)?.with))).collect();
+    let announced = announce_ends(tx, config, &ended).await?;
     // A claim's own alarm lies in the future and wakes nobody.
-    let wake = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.ended || c.put.len() > c.claim.iter().count());
-    let called = call(tx, config, orders, &in_use).await?;
-    Ok(Applied { outcomes, wake: wake || called })
+    let put = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.put.len() > c.claim.iter().count());
+    let called = call(tx, config, orders, in_use).await?;
+    Ok(put || announced || called)
 }
 
 /// Calls steps that wait for an agent, if any are free now. Most owners have none that wait, which costs nothing.
-async fn call(tx: &mut Tx, config: &Config, orders: &[Order], in_use: &[(UserId, InUse)]) -> StoreResult<bool> {
+async fn call(tx: &mut Tx, config: &Config, orders: &[&Order], in_use: &[(UserId, InUse)]) -> StoreResult<bool> {
     let Some(last) = orders.last() else { return Ok(false) };
     let with_waiting: Vec<_> = in_use.iter().filter(|(_, in_use)| in_use.waiting > 0).map(|(user, _)| *user).collect();
     agents::let_in(tx, &config.tiers, with_waiting.into_iter(), last.with.now).await
 }
 
-/// Mails that a change leads to.
-async fn follow_up(
-    tx: &mut Tx,
-    config: &Config,
-    (workflow, changes): (&Workflow, &[Changes]),
-    with: &Circumstances,
-) -> StoreResult<()> {
-    if changes.iter().any(|c| c.ended) && matches!(workflow.status, WorkflowStatus::Completed | WorkflowStatus::Failed)
-    {
-        announce_end(tx, config, workflow, with).await?;
+/// Mails to the owners of ended workflows who want them; whether there is one to deliver.
+async fn announce_ends(tx: &mut Tx, config: &Config, ended: &[(&Workflow, &Circumstances)]) -> StoreResult<bool> {
+    let mut announced = false;
+    let owners = users::by_ids(tx, ended.iter().map(|(workflow, _)| workflow.user_id)).await?;
+    let owners: BTreeMap<_, _> = owners.into_iter().map(|user| (user.id, user)).collect();
+    for (workflow, with) in ended {
+        let wants = |user: &&User| match workflow.status {
+            WorkflowStatus::Failed => user.mail_on_failure,
+            _ => user.mail_on_finish,
+        };
+        if let Some(user) = owners.get(&workflow.user_id).filter(wants) {
+            announce_end(tx, config, (workflow, user), with).await?;
+            announced = true;
+        }
     }
-    Ok(())
+    Ok(announced)
 }
 
-async fn announce_end(tx: &mut Tx, config: &Config, workflow: &Workflow, with: &Circumstances) -> StoreResult<()> {
-    let Some(user) = users::by_id(tx, workflow.user_id).await? else { return Ok(()) };
-    let failed = workflow.status == WorkflowStatus::Failed;
-    if !(if failed { user.mail_on_failure } else { user.mail_on_finish }) {
-        return Ok(());
-    }
+async fn announce_end(
+    tx: &mut Tx,
+    config: &Config,
+    (workflow, user): (&Workflow, &User),
+    with: &Circumstances,
+) -> StoreResult<()> {
     let Some(origin) = crate::store::workflows::origin(tx, workflow.id).await? else { return Ok(()) };
     let link = config.link(&format!("/api/v1/workflows/{}", workflow.id));
-    let mail = if failed {
+    let mail = if workflow.status == WorkflowStatus::Failed {
         let step = workflow.steps.iter().find(|s| s.status == StepStatus::Failed);
         Mail::WorkflowFailed(WorkflowFailed {
-            name: user.full_name,
+            name: user.full_name.clone(),
             link,
             intent: origin.intent,
             failed_step: step.map(|s| s.id.clone()),
@@ -181,7 +234,7 @@ async fn announce_end(tx: &mut Tx, config: &Config, workflow: &Workflow, with: &
     } else {
         let done = workflow.steps.iter().filter(|s| s.status == StepStatus::Completed).count();
         Mail::WorkflowFinished(WorkflowFinished {
-            name: user.full_name,
+            name: user.full_name.clone(),
             link,
             intent: origin.intent,
             steps_completed: done as i64,

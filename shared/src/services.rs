@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::domain::workflow::{Agents, Circumstances, Command};
 use crate::email::Mailer;
-use crate::engine::{self, Order, Outcome};
+use crate::engine::{self, Known, Order, Outcome};
 use crate::ids::WorkflowId;
 use crate::limiter::Limiter;
 use crate::passwords::Passwords;
@@ -71,7 +71,8 @@ impl Services {
     /// Gives one command to one workflow, in a transaction of its own.
     pub async fn order(&self, workflow: WorkflowId, command: Command, actor: String) -> StoreResult<Outcome> {
         let with = self.circumstances(actor, self.clock.now());
-        let mut applied = engine::apply(&self.db, &self.config, &[Order { workflow, command, with }]).await?;
+        let orders = [Order { workflow, command, with }];
+        let mut applied = engine::apply(&self.db, &self.config, &Known::default(), &orders).await?;
         if applied.wake {
             self.queue.wake().await;
         }

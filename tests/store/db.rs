@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use shared::ids::UserId;
 use shared::store::users::{self, User};
 use shared::store::{Db, StoreResult, Tx};
@@ -75,6 +76,43 @@ both_engines! {
                 // Dropped after the commit but before its answer: stored without having been told so.
                 End::IsCutOffCommitting => assert!(stored || !told),
                 End::Drops | End::Fails | End::IsCutOff => assert!(!told && !stored, "{end:?}"),
+            }
+        }
+    }
+
+    async fn of_three_one_after_the_other_exactly_those_that_committed_are_stored(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let ada = users::by_id(&mut begin(&app).await, ada).await.expect("a row").expect("an account");
+        for case in 0..8 {
+            let commits = [case & 1 != 0, case & 2 != 0, case & 4 != 0];
+            let db = app.services.db.clone();
+            let (mut written, mut commits_under_way) = (Vec::new(), JoinSet::new());
+            let mut tx = db.begin().await.expect("a transaction");
+            for (n, commit) in commits.into_iter().enumerate() {
+                let user = writer(&ada, case * 3 + n).0;
+                assert!(users::insert(&mut tx, &user).await.expect("an account"));
+                written.push(user.id);
+                // Whoever waits already makes the one before leave the group open.
+                let mut next = Box::pin(db.begin());
+                let begun = next.as_mut().now_or_never();
+                if commit {
+                    commits_under_way.spawn(tx.commit());
+                } else {
+                    drop(tx);
+                }
+                tx = match begun {
+                    Some(begun) => begun,
+                    None => next.await,
+                }
+                .expect("a transaction");
+            }
+            drop(tx);
+            for told in commits_under_way.join_all().await {
+                told.expect("a commit");
+            }
+            for (id, commit) in written.into_iter().zip(commits) {
+                let stored = users::by_id(&mut begin(&app).await, id).await.expect("a row").is_some();
+                assert_eq!(stored, commit, "{commits:?}");
             }
         }
     }

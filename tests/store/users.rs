@@ -58,6 +58,17 @@ both_engines! {
         assert!(read(&mut tx, user.id).await.email_verified);
     }
 
+    async fn accounts_are_read_together_each_once(app: App) {
+        let (ada, bob) = (app.verified_user("ada@example.com").await, app.verified_user("bob@example.com").await);
+        let mut tx = begin(&app).await;
+        let unknown = UserId::new(app.clock.now());
+        let mut found = users::by_ids(&mut tx, [bob, ada, unknown, bob].into_iter()).await.expect("rows");
+        found.sort_by_key(|user| user.id != ada);
+        assert_eq!(found.iter().map(|user| user.id).collect::<Vec<_>>(), [ada, bob]);
+        assert_eq!(format!("{:?}", found[1]), format!("{:?}", read(&mut tx, bob).await));
+        assert!(users::by_ids(&mut tx, std::iter::empty()).await.expect("no rows").is_empty());
+    }
+
     async fn an_address_and_a_user_name_belong_to_one_account_whatever_their_case(app: App) {
         let ada = app.verified_user("ada@example.com").await;
         let mut tx = begin(&app).await;

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use serde_json::json;
 use shared::domain::status::{StepStatus, WorkflowStatus};
-use shared::domain::workflow::{Attempt, Changes, Command, Workflow};
-use shared::engine::{self, Order};
+use shared::domain::workflow::{Attempt, Changes, Command, Refusal, Workflow};
+use shared::engine::{self, Known, Order, Outcome};
 use shared::ids::WorkflowId;
-use shared::store::{StoreError, Tx, outbox, workflow_rows, workflows};
+use shared::on;
+use shared::store::workflows::{self, NewWorkflow};
+use shared::store::{StoreError, Tx, outbox, workflow_rows};
 use tokio::task::JoinSet;
 
 use super::{MANY, accept, begin, claim, intent, order, parallel, planned};
@@ -28,6 +30,18 @@ fn after(app: &App, mut workflow: Workflow, command: Command) -> (Workflow, Vec<
 
 fn claim_of(step: &str) -> Command {
     Command::Claim { step: step.to_owned() }
+}
+
+fn complete(at: Attempt) -> Command {
+    Command::Complete { at, output: json!({"text": "done"}) }
+}
+
+/// Gives a command as a process that knows what it wrote before.
+async fn give(app: &App, known: &Known, workflow: WorkflowId, command: Command) -> Outcome {
+    let with = app.services.circumstances("engine".to_owned(), app.clock.now());
+    let orders = [Order { workflow, command, with }];
+    let applied = engine::apply(&app.services.db, &app.services.config, known, &orders).await;
+    applied.expect("a transaction").outcomes.remove(0)
 }
 
 both_engines! {
@@ -81,7 +95,8 @@ both_engines! {
         orders.extend(ids.iter().take(5).map(|id| order(*id, complete.clone())));
         let unknown = WorkflowId::new(app.clock.now());
         orders.push(order(unknown, Command::Pause));
-        let applied = engine::apply(&app.services.db, &app.services.config, &orders).await.expect("a transaction");
+        let applied = engine::apply(&app.services.db, &app.services.config, &Known::default(), &orders).await;
+        let applied = applied.expect("a transaction");
         assert!(applied.outcomes[..MANY].iter().all(|outcome| matches!(outcome, Ok(Some(_)))));
         assert!(applied.outcomes[MANY..MANY + 5].iter().all(|outcome| matches!(outcome, Ok(None))));
         assert!(applied.outcomes[MANY + 5].is_err());
@@ -114,6 +129,88 @@ both_engines! {
         let (one, other) = tokio::join!(ask(), ask());
         let claims = [one, other].into_iter().filter_map(|outcome| outcome.expect("a store").ok().flatten());
         assert_eq!(claims.map(|claim| claim.at.number).collect::<Vec<_>>(), [1]);
+    }
+
+    async fn steps_that_a_process_knows_are_not_read_again(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 2).await;
+        let known = Known::default();
+        let one = give(&app, &known, id, claim_of("s000")).await.expect("a claim").expect("an attempt");
+        // No change that the program makes, so that it shows where the state comes from.
+        let mut tx = begin(&app).await;
+        on!(tx, |c| sqlx::query("update steps set crashes = 7").execute(&mut *c).await.map(drop)).expect("a change");
+        tx.commit().await.expect("a commit");
+        give(&app, &known, id, complete(one.at)).await.expect("the step is done");
+        let crashes = |workflow: &Workflow| workflow.steps.iter().map(|step| step.crashes).collect::<Vec<_>>();
+        assert_eq!(crashes(&load(&mut begin(&app).await, id).await), [7, 0], "the step that was saved was known");
+        // Nothing runs any more, so nothing is kept, and a claim reads in any case.
+        let two = give(&app, &known, id, claim_of("s001")).await.expect("a claim").expect("an attempt");
+        assert_eq!(crashes(&load(&mut begin(&app).await, id).await), [7, 0]);
+        give(&app, &known, id, complete(two.at)).await.expect("the step is done");
+        app.check_invariants().await;
+    }
+
+    async fn steps_of_another_history_are_read_though_it_is_as_long(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 1).await;
+        let known = Known::default();
+        let held = give(&app, &known, id, claim_of("s000")).await.expect("a claim").expect("an attempt");
+        // As after a step back to a copy of the database, from which others went on.
+        let mut tx = begin(&app).await;
+        for sql in ["update steps set crashes = 7", "update workflows set audit_hash = 'another'"] {
+            on!(tx, |c| sqlx::query(sql).execute(&mut *c).await.map(drop)).expect("a change");
+        }
+        tx.commit().await.expect("a commit");
+        give(&app, &known, id, complete(held.at)).await.expect("the step is done");
+        assert_eq!(load(&mut begin(&app).await, id).await.steps[0].crashes, 7);
+    }
+
+    async fn an_end_wakes_the_relay_only_if_somebody_is_to_be_told(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        for callback_url in [None, Some("https://example.com/done".to_owned())] {
+            let told = callback_url.is_some();
+            let new = NewWorkflow { callback_url, ..intent(&app, ada, "a test") };
+            let id = accept(&app, &new).await;
+            order(&app, id, Command::Plan { plan: parallel(1), costs: vec![0], by: "given".to_owned() }).await;
+            let at = claim(&app, id, "s000").await.at;
+            let with = app.services.circumstances("engine".to_owned(), app.clock.now());
+            let orders = [Order { workflow: id, command: complete(at), with }];
+            let applied = engine::apply(&app.services.db, &app.services.config, &Known::default(), &orders).await;
+            assert_eq!(applied.expect("a transaction").wake, told);
+        }
+    }
+
+    async fn what_others_did_to_a_workflow_is_read(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 3).await;
+        let (known, others) = (Known::default(), Known::default());
+        let one = give(&app, &known, id, claim_of("s000")).await.expect("a claim").expect("an attempt");
+        let two = give(&app, &others, id, claim_of("s001")).await.expect("a claim").expect("an attempt");
+        give(&app, &others, id, complete(two.at)).await.expect("the step is done");
+        give(&app, &others, id, Command::Cancel).await.expect("a cancelled workflow");
+        let refused = give(&app, &known, id, complete(one.at)).await;
+        assert_eq!(refused, Err(Refusal::Stale(1)));
+        let kept = load(&mut begin(&app).await, id).await;
+        let states: Vec<_> = kept.steps.iter().map(|step| step.status).collect();
+        assert_eq!(states, [StepStatus::Cancelled, StepStatus::Completed, StepStatus::Cancelled]);
+        app.check_invariants().await;
+    }
+
+    async fn a_lease_that_was_extended_is_not_taken_over_by_whoever_knows_an_older_one(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let id = planned(&app, ada, 1).await;
+        let known = Known::default();
+        let held = give(&app, &known, id, claim_of("s000")).await.expect("a claim").expect("an attempt");
+        let mut tx = begin(&app).await;
+        let lease = [(id, "s000".to_owned(), 1)];
+        let until = held.lease_until + TimeDelta::seconds(30);
+        workflows::extend_leases(&mut tx, &lease, until).await.expect("a longer lease");
+        tx.commit().await.expect("a commit");
+        app.clock.advance(held.lease_until - app.clock.now());
+        assert_eq!(give(&app, &known, id, claim_of("s000")).await, Err(Refusal::NotClaimable));
+        app.clock.advance(until - app.clock.now());
+        let taken = give(&app, &known, id, claim_of("s000")).await.expect("a claim").expect("an attempt");
+        assert_eq!(taken.at.number, 2);
     }
 
     async fn a_step_that_changed_meanwhile_is_not_saved_over(app: App) {

@@ -1,5 +1,7 @@
 //! Workflows as their owners see them.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use serde_json::json;
 use shared::domain::audit;
@@ -74,6 +76,18 @@ both_engines! {
         assert!(workflows::outputs(&mut tx, id).await.expect("no rows").is_empty());
         assert!(workflows::step_views(&mut tx, &[id]).await.expect("no rows").is_empty());
         assert!(workflows::step_views(&mut tx, &[]).await.expect("no rows").is_empty());
+    }
+
+    async fn origins_of_many_workflows_are_read_at_once(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut asked = accept_all(&app, ada, &["one", "two", "three"]).await;
+        let expected: BTreeSet<_> = asked.iter().copied().collect();
+        // Named twice and unknown.
+        asked.extend([asked[0], WorkflowId::new(app.clock.now())]);
+        let found = workflows::origins(&mut begin(&app).await, &asked).await.expect("rows");
+        assert_eq!(found.len(), 3, "each once");
+        assert_eq!(found.iter().map(|origin| origin.id).collect::<BTreeSet<_>>(), expected);
+        assert!(found.iter().all(|origin| origin.email == "ada@example.com"));
     }
 
     async fn a_list_is_read_page_by_page_newest_first(app: App) {

@@ -9,11 +9,13 @@ pub mod dispatch;
 mod jobs;
 pub mod lanes;
 mod leases;
+mod origins;
 pub mod relay;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::batcher::Batcher;
 use shared::job::Lane;
 use shared::queue::Queue;
 use shared::services::Services;
@@ -24,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use actions::{Actions, HttpRules};
 use advance::Advance;
 use leases::Leases;
+use origins::Origins;
 
 /// What the jobs of one worker process have at hand.
 #[derive(Clone)]
@@ -32,6 +35,7 @@ pub struct Worker {
     pub services: Services,
     actions: Arc<Actions>,
     advance: Advance,
+    origins: Batcher<Origins>,
     leases: Leases,
     /// Cancelled when no new step is taken on.
     stop: CancellationToken,
@@ -45,8 +49,9 @@ impl Worker {
         let rules = HttpRules::new(services.config.http_allow_private);
         let actions = Actions::new(Arc::clone(&services.catalogue), rules, Arc::clone(&services.mailer))?;
         let advance = Advance::start(&services);
-        let hand_back = CancellationToken::new();
-        Ok(Self { services, actions: Arc::new(actions), advance, leases: Leases::default(), stop, hand_back })
+        let origins = origins::origins(&services);
+        let (leases, hand_back) = (Leases::default(), CancellationToken::new());
+        Ok(Self { services, actions: Arc::new(actions), advance, origins, leases, stop, hand_back })
     }
 
     /// A queue inside the process begins empty: what the last process had handed out is due at once.

@@ -18,6 +18,8 @@ pub fn set(headers: &mut HeaderMap, https: bool) {
         (named("cross-origin-resource-policy"), "same-origin"),
         (named("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
     ];
+    // With the two below, and those that name limits, type and length.
+    headers.reserve(always.len() + 8);
     for (name, value) in always {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -194,7 +194,7 @@ pub async fn erase_workflows(tx: &mut Tx, ids: &[crate::ids::WorkflowId]) -> Sto
             super::batch!(tx, |q| {
                 q.push(table);
                 let mut list = q.separated(", ");
-                for id in piece {
+                for id in piece.filled() {
                     list.push_bind(*id);
                 }
                 q.push(")");

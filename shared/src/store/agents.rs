@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, FromRow, QueryBuilder, Row};
 
 use super::credits::subscribed;
-use super::{StoreResult, Tx, batch, outbox, pieces};
+use super::{INSERT_END, StoreResult, Tx, batch, insert_into, outbox, pieces};
 use crate::domain::entitlement::{Subscribed, tier};
 use crate::domain::status::Priority;
 use crate::domain::tier::Tiers;
@@ -72,7 +72,7 @@ pub async fn lock(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResu
                 " from in_use i left join subscriptions s on s.user_id = i.user_id where i.user_id in (",
             ));
             let mut list = q.separated(", ");
-            for user in piece {
+            for user in piece.filled() {
                 list.push_bind(*user);
             }
             q.push(end);
@@ -86,13 +86,13 @@ pub async fn lock(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResu
 pub async fn count(tx: &mut Tx, owners: &[(UserId, InUse)]) -> StoreResult<()> {
     for piece in pieces(owners) {
         batch!(tx, |q| {
-            q.push("insert into in_use (user_id, agents, waiting, storage) ");
-            q.push_values(piece, |mut row, (user, in_use)| {
+            q.push(insert_into("in_use (user_id, agents, waiting, storage)"));
+            q.push_values(piece.marked(), |mut row, (mark, (user, in_use))| {
                 // What was counted wrongly must not hold up workflows; the doctor finds it.
-                row.push_bind(*user).push_bind(in_use.agents.max(0));
+                row.push_bind(mark).push_bind(*user).push_bind(in_use.agents.max(0));
                 row.push_bind(in_use.waiting.max(0)).push_bind(in_use.storage.max(0));
             });
-            q.push(
+            q.push(INSERT_END).push(
                 " on conflict (user_id) do update set agents = excluded.agents, waiting = excluded.waiting,
                  storage = excluded.storage",
             );
@@ -149,14 +149,14 @@ async fn oldest(tx: &mut Tx, wanted: &[(UserId, i64)]) -> StoreResult<Vec<Waitin
     for piece in pieces(wanted) {
         found.extend(on!(tx, |c| {
             let mut q = QueryBuilder::new("");
-            for (number, (user, steps)) in piece.iter().enumerate() {
+            for (number, (mark, (user, steps))) in piece.marked().enumerate() {
                 q.push(if number == 0 { "" } else { " union all " });
                 q.push(
                     "select * from (select s.workflow_id, s.id, w.priority from steps s
                      join workflows w on w.id = s.workflow_id where s.waits_for = ",
                 );
                 q.push_bind(*user).push(" order by s.waiting_since, s.workflow_id, s.position limit ");
-                q.push_bind(*steps).push(") as oldest");
+                q.push_bind(if mark { *steps } else { 0 }).push(") as oldest");
             }
             q.build_query_as::<Waiting>().fetch_all(&mut *c).await?
         }));
@@ -170,7 +170,7 @@ async fn make_due(tx: &mut Tx, rows: &[(String, DateTime<Utc>)], now: DateTime<U
     for piece in pieces(rows) {
         moved += batch!(tx, |q| {
             q.push("update outbox set due_at = v.column2 from (");
-            q.push_values(piece, |mut row, (key, due)| {
+            q.push_values(piece.filled(), |mut row, (key, due)| {
                 row.push_bind(key.clone()).push_bind(*due);
             });
             q.push(") as v where key = v.column1 and pushes = 0 and due_at > ").push_bind(now);

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
-use super::{StoreError, StoreResult, Tx, batch, pieces};
+use super::{INSERT_END, StoreError, StoreResult, Tx, batch, insert_into, pieces};
 use crate::domain::entitlement::{Facts, Subscribed};
 use crate::domain::status::Charged;
 use crate::domain::tier::Limits;
@@ -190,7 +190,7 @@ where
         rows.extend(on!(tx, |c| {
             let mut q = QueryBuilder::new(sql);
             let mut list = q.separated(", ");
-            for user in piece {
+            for user in piece.filled() {
                 list.push_bind(*user);
             }
             q.push(end);
@@ -206,7 +206,7 @@ async fn take_credits(tx: &mut Tx, counts: &BTreeMap<UserId, i64>) -> StoreResul
     for piece in pieces(&counts) {
         let done = batch!(tx, |q| {
             q.push("update trials set credits = credits - v.column2 from (");
-            q.push_values(piece, |mut row, (user, count)| {
+            q.push_values(piece.filled(), |mut row, (user, count)| {
                 row.push_bind(**user).push_bind(**count);
             });
             q.push(") as v where user_id = v.column1 and credits >= v.column2");
@@ -224,7 +224,7 @@ async fn set_used(tx: &mut Tx, counted: &BTreeMap<UserId, (i64, DateTime<Utc>)>)
     for piece in pieces(&counted) {
         let done = batch!(tx, |q| {
             q.push("update subscriptions set workflows_used = v.column2, counted_from = v.column3 from (");
-            q.push_values(piece, |mut row, (user, (used, since))| {
+            q.push_values(piece.filled(), |mut row, (user, (used, since))| {
                 row.push_bind(**user).push_bind(*used).push_bind(*since);
             });
             q.push(") as v where user_id = v.column1");
@@ -240,11 +240,12 @@ async fn set_used(tx: &mut Tx, counted: &BTreeMap<UserId, (i64, DateTime<Utc>)>)
 async fn enter_charges(tx: &mut Tx, entries: &[(UserId, Uuid)], now: DateTime<Utc>) -> StoreResult<()> {
     for piece in pieces(entries) {
         batch!(tx, |q| {
-            q.push("insert into ledger (id, user_id, amount, reason, reference, created_at) ");
-            q.push_values(piece, |mut row, (user, workflow)| {
-                row.push_bind(ids::new(now)).push_bind(*user).push_bind(-1_i64).push_bind("charge");
+            q.push(insert_into("ledger (id, user_id, amount, reason, reference, created_at)"));
+            q.push_values(piece.marked(), |mut row, (mark, (user, workflow))| {
+                row.push_bind(mark).push_bind(ids::new(now)).push_bind(*user).push_bind(-1_i64).push_bind("charge");
                 row.push_bind(*workflow).push_bind(now);
             });
+            q.push(INSERT_END);
         });
     }
     Ok(())

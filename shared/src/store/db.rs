@@ -12,9 +12,12 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{Connection, PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::group_commit::{Member, Writer};
+
+/// After this time a connection may have been lost unnoticed.
+const IDLE: Duration = Duration::from_secs(1);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
@@ -116,11 +119,19 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .statement_cache_capacity(300)
+            // Enough for the rows of a batch: a full buffer has two threads wait for each other in turns.
+            .row_buffer_size(1_024)
+            // What a savepoint may have to undo would be written to a file.
+            .pragma("temp_store", "memory")
+            // 16 MB of log rather than 4 between two checkpoints, during which nobody writes.
+            .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(Duration::from_secs(10));
         let writer = Writer::open(&options).await?;
         let readers = SqlitePoolOptions::new()
             .min_connections(1)
             .max_connections(4)
+            // A file does not go away.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         Ok(Self::Sqlite { writer: Arc::new(writer), readers })
@@ -132,6 +143,16 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
+            // Asking takes as long as a small statement, so only whoever was idle is asked whether it still lives.
+            .test_before_acquire(false)
+            .before_acquire(|connection, since| {
+                Box::pin(async move {
+                    if since.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -140,7 +161,13 @@ impl Db {
     /// Applies the migrations that are missing.
     pub async fn migrate(&self) -> StoreResult<()> {
         match self {
-            Self::Sqlite { writer, .. } => MIGRATIONS.run(&mut *writer.idle_connection().await?).await?,
+            Self::Sqlite { writer, .. } => {
+                let mut connection = writer.idle_connection().await?;
+                // Sorting for a new index must not need as much memory as the table.
+                sqlx::query("pragma temp_store = default").execute(&mut *connection).await?;
+                MIGRATIONS.run(&mut *connection).await?;
+                sqlx::query("pragma temp_store = memory").execute(&mut *connection).await?;
+            }
             Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! Group commit on `SQLite`: many transactions, one flush to the disk.
 //!
 //! With `synchronous=FULL` each commit costs a disk flush. All writers therefore share one outer transaction, in which
-//! each has a savepoint: [`Member::commit`] leaves it and waits; whoever finds nobody waiting for the writer
-//! (or the group full) commits for all. A member that fails rolls back to its savepoint alone. If the outer commit fails,
-//! every member of the group is told so and nothing of it is stored.
+//! all but the first have a savepoint: [`Member::commit`] leaves what was done and waits; whoever finds nobody waiting for
+//! the writer (or the group full) commits for all. A member that fails is undone alone: to its savepoint or, if it is the
+//! first, with the outer transaction, which holds nothing else then. If the outer commit fails, every member of the group
+//! is told so and nothing of it is stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,9 +34,9 @@ struct State {
     conn: Option<SqliteConnection>,
     /// Whether the outer transaction has begun.
     open: bool,
-    /// Whether the savepoint of the member before still stands; the next statement releases it.
-    unreleased: bool,
-    /// Members that released their savepoint and wait for the outer commit.
+    /// Whether a savepoint stands: that of the member at work, or of the one before, which the next statement releases.
+    savepoint: bool,
+    /// Members that have done their work and wait for the outer commit.
     released: Vec<Ticket>,
 }
 
@@ -43,11 +44,11 @@ impl Writer {
     /// Opens the connection.
     pub async fn open(options: &SqliteConnectOptions) -> StoreResult<Self> {
         let conn = options.connect().await?;
-        let state = State { conn: Some(conn), open: false, unreleased: false, released: Vec::new() };
+        let state = State { conn: Some(conn), open: false, savepoint: false, released: Vec::new() };
         Ok(Self { state: Arc::new(Mutex::new(state)), waiting: AtomicUsize::new(0), options: options.clone() })
     }
 
-    /// Joins the group: a savepoint in the outer transaction, which is begun if there is none.
+    /// Joins the group: a savepoint in the outer transaction, or the beginning of it if there is none.
     pub async fn begin(self: &Arc<Self>) -> StoreResult<Member> {
         let queued = Queued::new(self);
         let state = Arc::clone(&self.state).lock_owned().await;
@@ -126,16 +127,30 @@ impl State {
 
     async fn enter(&mut self, options: &SqliteConnectOptions) -> StoreResult<()> {
         self.reconnect(options).await?;
-        // One text for both steps: each statement by itself costs a round trip to the connection's thread.
-        let sql = match (self.open, self.unreleased) {
-            (false, _) => "BEGIN IMMEDIATE; SAVEPOINT member",
-            (true, false) => "SAVEPOINT member",
-            (true, true) => "RELEASE member; SAVEPOINT member",
+        // One text for both steps: each statement by itself costs a round trip to the connection's thread. The first
+        // member needs no savepoint: there is nothing before it that must stay.
+        let (sql, savepoint) = match (self.open, self.savepoint) {
+            (false, _) => ("BEGIN IMMEDIATE", false),
+            (true, false) => ("SAVEPOINT member", true),
+            (true, true) => ("RELEASE member; SAVEPOINT member", true),
         };
         // Set first: if this future is dropped while the engine is at it, the transaction is open all the same.
         self.open = true;
-        self.unreleased = false;
-        self.run(sql).await
+        self.savepoint = false;
+        self.run(sql).await?;
+        self.savepoint = savepoint;
+        Ok(())
+    }
+
+    /// Undoes what the member at work has done.
+    async fn undo(&mut self) -> StoreResult<()> {
+        if self.savepoint {
+            self.savepoint = false;
+            return self.run("ROLLBACK TO member; RELEASE member").await;
+        }
+        self.run("ROLLBACK").await?;
+        self.open = false;
+        Ok(())
     }
 
     async fn run(&mut self, sql: &'static str) -> StoreResult<()> {
@@ -153,7 +168,7 @@ impl State {
         match self.run("COMMIT").await {
             Ok(()) => {
                 self.open = false;
-                self.unreleased = false;
+                self.savepoint = false;
                 for ticket in self.released.drain(..) {
                     // A member that no longer waits has lost nothing: its work is stored.
                     drop(ticket.send(Ok(())));
@@ -174,7 +189,7 @@ impl State {
             self.conn = None;
         }
         self.open = false;
-        self.unreleased = false;
+        self.savepoint = false;
     }
 }
 
@@ -183,7 +198,7 @@ impl State {
 pub struct Member {
     /// Taken when the member ends.
     inner: Option<(Arc<Writer>, OwnedMutexGuard<State>)>,
-    /// Whether the savepoint has been set.
+    /// Whether it has begun, and there is something to undo.
     entered: bool,
 }
 
@@ -198,19 +213,18 @@ impl Member {
         Ok(())
     }
 
-    /// The shared connection, this member's savepoint being the innermost.
+    /// The shared connection, in which nobody else is at work.
     #[expect(clippy::expect_used, reason = "a member holds the writer until it is consumed, and `enter` connected it")]
     pub fn connection(&mut self) -> &mut SqliteConnection {
         self.inner.as_mut().and_then(|(_, state)| state.conn.as_mut()).expect("a member has a connection")
     }
 
-    /// Leaves the savepoint to be released and waits until the group is on the disk.
+    /// Leaves what was done to the group and waits until it is on the disk.
     pub async fn commit(mut self) -> StoreResult<()> {
         let Some((writer, mut state)) = self.inner.take() else { return Ok(()) };
         let (ticket, stored) = oneshot::channel();
         // In a task of its own: a caller that goes away half-way must not leave the group open.
         tokio::spawn(async move {
-            state.unreleased = true;
             state.released.push(ticket);
             writer.leave(&mut state).await;
         });
@@ -226,15 +240,10 @@ impl Drop for Member {
         if let Some((writer, mut state)) = self.inner.take() {
             let entered = self.entered;
             tokio::spawn(async move {
-                let undone = async {
-                    if !entered {
-                        return Ok(());
-                    }
-                    state.run("ROLLBACK TO member; RELEASE member").await
-                };
-                match undone.await {
+                let undone = if entered { state.undo().await } else { Ok(()) };
+                match undone {
                     Ok(()) => writer.leave(&mut state).await,
-                    Err(_) => state.fail("a member's savepoint was lost").await,
+                    Err(_) => state.fail("a member could not be undone").await,
                 }
             });
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{StoreResult, Tx, batch, pieces};
+use super::{INSERT_END, StoreResult, Tx, batch, insert_into, pieces};
 use crate::ids::UserId;
 
 /// An answer that was given.
@@ -42,14 +42,14 @@ pub async fn take(
     let mut taken = HashSet::with_capacity(wanted.len());
     for piece in pieces(wanted) {
         let rows: Vec<(UserId, String)> = on!(tx, |c| {
-            let mut q = QueryBuilder::new(
-                "insert into idempotency_keys (user_id, route, key, fingerprint, status, body, created_at) ",
-            );
-            q.push_values(piece, |mut row, wanted| {
-                row.push_bind(wanted.user).push_bind(route.to_owned()).push_bind(wanted.key.to_owned());
-                row.push_bind(wanted.fingerprint.to_owned()).push_bind(0_i64).push_bind(String::new()).push_bind(now);
+            let mut q = QueryBuilder::new(insert_into(
+                "idempotency_keys (user_id, route, key, fingerprint, status, body, created_at)",
+            ));
+            q.push_values(piece.marked(), |mut row, (mark, wanted)| {
+                row.push_bind(mark).push_bind(wanted.user).push_bind(route).push_bind(wanted.key);
+                row.push_bind(wanted.fingerprint).push_bind(0_i64).push_bind("").push_bind(now);
             });
-            q.push(
+            q.push(INSERT_END).push(
                 " on conflict (user_id, route, key) do update set fingerprint = excluded.fingerprint, status = 0,
                  body = '', created_at = excluded.created_at where idempotency_keys.created_at < ",
             );
@@ -79,11 +79,10 @@ pub async fn answer(tx: &mut Tx, route: &str, given: &[Given<'_>]) -> StoreResul
     for piece in pieces(given) {
         batch!(tx, |q| {
             q.push("update idempotency_keys set status = v.column3, body = v.column4 from (");
-            q.push_values(piece, |mut row, given| {
-                row.push_bind(given.user).push_bind(given.key.to_owned()).push_bind(i64::from(given.status));
-                row.push_bind(given.body.to_owned());
+            q.push_values(piece.filled(), |mut row, given| {
+                row.push_bind(given.user).push_bind(given.key).push_bind(i64::from(given.status)).push_bind(given.body);
             });
-            q.push(") as v where user_id = v.column1 and key = v.column2 and route = ").push_bind(route.to_owned());
+            q.push(") as v where user_id = v.column1 and key = v.column2 and route = ").push_bind(route);
         });
     }
     Ok(())

@@ -185,7 +185,7 @@ pub async fn copy_finished(tx: &mut Tx, of: WorkflowId, (from, to): (i64, i64)) 
     Ok(())
 }
 
-/// Lets `PostgreSQL` do now what its autovacuum would do during the next measurement; `SQLite` needs nothing.
+/// Lets `PostgreSQL` do now what its autovacuum does within a minute; `SQLite` needs nothing.
 pub async fn tidy(db: &Db) -> StoreResult<()> {
     let mut tx = db.read().await?;
     let sql = tx.either("select 1", "vacuum analyze");

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{StoreResult, Tx, batch, pieces};
+use super::{INSERT_END, StoreResult, Tx, batch, insert_into, pieces};
 use crate::ids::UserId;
 
 /// Stores a sealed secret that is not asked for yet, in place of an earlier one; false if the factor is on already.
@@ -94,10 +94,11 @@ pub async fn replace_backup_codes(tx: &mut Tx, user: UserId, hashes: &[String]) 
     delete_backup_codes(tx, user).await?;
     for piece in pieces(hashes) {
         batch!(tx, |q| {
-            q.push("insert into backup_codes (user_id, hash) ");
-            q.push_values(piece, |mut row, hash| {
-                row.push_bind(user).push_bind(hash.clone());
+            q.push(insert_into("backup_codes (user_id, hash)"));
+            q.push_values(piece.marked(), |mut row, (mark, hash)| {
+                row.push_bind(mark).push_bind(user).push_bind(hash.as_str());
             });
+            q.push(INSERT_END);
         });
     }
     Ok(true)

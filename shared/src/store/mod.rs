@@ -5,6 +5,7 @@
 
 #[macro_use]
 pub mod db;
+mod batch;
 mod group_commit;
 
 pub mod account_events;
@@ -36,30 +37,5 @@ pub mod users;
 pub mod workflow_rows;
 pub mod workflows;
 
+pub(crate) use batch::{INSERT_END, batch, insert_into, pieces};
 pub use db::{Db, StoreError, StoreResult, Tx};
-
-/// Fine enough that most batches take two or three statements, and few enough that all of them stay prepared.
-const PIECES: [usize; 11] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 2, 1];
-
-/// Cuts rows into pieces of few different sizes, so that statements with one group of parameters per row come in few
-/// texts and stay prepared.
-pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = PIECES.into_iter().find(|size| *size <= rows.len())?;
-        let (piece, rest) = rows.split_at(size);
-        rows = rest;
-        Some(piece)
-    })
-}
-
-/// Builds and runs one statement on either engine: `batch!(tx, |q| { q.push("…"); … })` gives the rows affected.
-macro_rules! batch {
-    ($tx:expr, |$q:ident| $build:block) => {
-        on!($tx, |c| {
-            let mut $q = sqlx::QueryBuilder::new("");
-            $build
-            $q.build().execute(&mut *c).await?.rows_affected()
-        })
-    };
-}
-pub(crate) use batch;

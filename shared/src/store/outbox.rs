@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::types::Json;
 
-use super::{StoreResult, Tx, batch, pieces};
+use super::{INSERT_END, StoreResult, Tx, batch, insert_into, pieces};
 use crate::job::{Job, Lane};
 
 /// How long a message may be under way before it is taken to be lost; four times that from the second push on, sixteen
@@ -17,12 +17,12 @@ pub const VISIBILITY: TimeDelta = TimeDelta::seconds(10);
 pub async fn put(tx: &mut Tx, jobs: &[(Job, DateTime<Utc>)]) -> StoreResult<()> {
     for piece in pieces(jobs) {
         batch!(tx, |q| {
-            q.push("insert into outbox (key, job, lane, due_at, pushes) ");
-            q.push_values(piece, |mut row, (job, due)| {
-                row.push_bind(job.key()).push_bind(Json(job.clone())).push_bind(job.lane().name());
+            q.push(insert_into("outbox (key, job, lane, due_at, pushes)"));
+            q.push_values(piece.marked(), |mut row, (mark, (job, due))| {
+                row.push_bind(mark).push_bind(job.key()).push_bind(Json(job)).push_bind(job.lane().name());
                 row.push_bind(*due).push_bind(0_i64);
             });
-            q.push(" on conflict (key) do update set due_at = excluded.due_at, pushes = 0");
+            q.push(INSERT_END).push(" on conflict (key) do update set due_at = excluded.due_at, pushes = 0");
         });
     }
     Ok(())
@@ -34,8 +34,8 @@ pub async fn delete(tx: &mut Tx, keys: &[String]) -> StoreResult<()> {
         batch!(tx, |q| {
             q.push("delete from outbox where key in (");
             let mut list = q.separated(", ");
-            for key in piece {
-                list.push_bind(key.clone());
+            for key in piece.filled() {
+                list.push_bind(key.as_str());
             }
             q.push(")");
         });

@@ -103,7 +103,7 @@ pub async fn applied(tx: &mut Tx, ids: &[String], now: DateTime<Utc>) -> StoreRe
             q.push("update stripe_events set status = 'applied', error = null, applied_at = ").push_bind(now);
             q.push(" where status in ('pending', 'dead') and id in (");
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(id.clone());
             }
             q.push(")");
@@ -120,7 +120,7 @@ pub async fn failed(tx: &mut Tx, ids: &[String], error: &str, max_attempts: i64)
             q.push(", status = case when attempts + 1 >= ").push_bind(max_attempts);
             q.push(" then 'dead' else 'pending' end where status = 'pending' and id in (");
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(id.clone());
             }
             q.push(")");
@@ -138,7 +138,7 @@ pub async fn delayed(tx: &mut Tx, ids: &[String], error: &str, most: i64) -> Sto
             q.push(", attempts = attempts + case when attempts < ").push_bind(most);
             q.push(" then 1 else 0 end where status = 'pending' and id in (");
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(id.clone());
             }
             q.push(")");

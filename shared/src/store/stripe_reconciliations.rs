@@ -70,7 +70,7 @@ pub async fn last(tx: &mut Tx, kinds: &[&str]) -> StoreResult<Option<DateTime<Ut
         let newest: Option<DateTime<Utc>> = on!(tx, |c| {
             let mut q = QueryBuilder::new("select started_at from stripe_reconciliations where kind in (");
             let mut list = q.separated(", ");
-            for kind in piece {
+            for kind in piece.filled() {
                 list.push_bind((*kind).to_owned());
             }
             q.push(") order by started_at desc limit 1");

@@ -127,6 +127,24 @@ pub async fn by_id(tx: &mut Tx, id: UserId) -> StoreResult<Option<User>> {
     Ok(on!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(&mut *c).await?))
 }
 
+/// Reads accounts, each once, in any order.
+pub async fn by_ids(tx: &mut Tx, ids: impl Iterator<Item = UserId>) -> StoreResult<Vec<User>> {
+    let ids: Vec<_> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = Vec::with_capacity(ids.len());
+    for piece in pieces(&ids) {
+        found.extend(on!(tx, |c| {
+            let mut q = QueryBuilder::new(concat!("select ", columns!(), " from users u where u.id in ("));
+            let mut list = q.separated(", ");
+            for id in piece.filled() {
+                list.push_bind(*id);
+            }
+            q.push(")");
+            q.build_query_as::<User>().fetch_all(&mut *c).await?
+        }));
+    }
+    Ok(found)
+}
+
 /// Reads the account of an address.
 pub async fn by_email(tx: &mut Tx, email: &str) -> StoreResult<Option<User>> {
     let sql = concat!("select ", columns!(), " from users u where u.email_key = $1");
@@ -155,7 +173,7 @@ pub async fn hold(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResu
         batch!(tx, |q| {
             q.push("select 1 from users where id in (");
             let mut list = q.separated(", ");
-            for user in piece {
+            for user in piece.filled() {
                 list.push_bind(*user);
             }
             q.push(") order by id for key share");
@@ -213,7 +231,7 @@ pub async fn signed_in(tx: &mut Tx, sessions: &[SessionId], now: DateTime<Utc>) 
             ));
             q.push_bind(now).push(" and s.id in (");
             let mut list = q.separated(", ");
-            for session in piece {
+            for session in piece.filled() {
                 list.push_bind(*session);
             }
             q.push(")");

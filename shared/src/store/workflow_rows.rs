@@ -1,11 +1,13 @@
 //! Workflows and steps as rows: loading aggregates under a lock, saving what a command changed.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
-use super::{StoreError, StoreResult, Tx, batch, outbox, pieces};
+use super::{INSERT_END, StoreError, StoreResult, Tx, batch, insert_into, outbox, pieces};
 use crate::domain::status::{Charged, Priority, StepStatus, WorkflowStatus};
 use crate::domain::workflow::{Changes, Step, StepSpec, Workflow};
 use crate::ids::{UserId, WorkflowId};
@@ -53,75 +55,91 @@ struct StepRow {
 /// Loads workflows with their steps and locks them until the transaction ends. Always in the order of ids, so that two
 /// transactions cannot wait for each other. Unknown ids are left out.
 pub async fn lock(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Workflow>> {
+    lock_with(tx, ids, |_, _| None).await
+}
+
+/// Like [`lock`], but reads no steps that `known` has for a workflow and the hash of its newest audit entry.
+pub async fn lock_with(
+    tx: &mut Tx,
+    ids: &[WorkflowId],
+    known: impl Fn(WorkflowId, &str) -> Option<Vec<Step>>,
+) -> StoreResult<Vec<Workflow>> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
     ids.dedup();
-    let mut loaded = Vec::with_capacity(ids.len());
+    let mut rows: Vec<WorkflowRow> = Vec::with_capacity(ids.len());
     let lock = tx.either("", " for update");
     for piece in pieces(&ids) {
-        let rows: Vec<WorkflowRow> = on!(tx, |c| {
+        rows.extend(on!(tx, |c| {
             let mut q = sqlx::QueryBuilder::new(
                 "select id, user_id, status, reason, error, priority, cost, max_cost, charged, callback_url, planner, run_at,
                  audit_seq, audit_hash, started_at, completed_at from workflows where id in (",
             );
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(*id);
             }
             q.push(") order by id").push(lock);
-            q.build_query_as().fetch_all(&mut *c).await?
-        });
-        let steps: Vec<StepRow> = on!(tx, |c| {
+            q.build_query_as::<WorkflowRow>().fetch_all(&mut *c).await?
+        }));
+    }
+    let mut steps: HashMap<_, _> = HashMap::with_capacity(rows.len());
+    let mut unread = Vec::new();
+    for row in rows.iter().filter(|row| row.planner.is_some()) {
+        match known(row.id, &row.audit_hash) {
+            Some(known) => drop(steps.insert(row.id, known)),
+            None => unread.push(row.id),
+        }
+    }
+    for piece in pieces(&unread) {
+        let read: Vec<StepRow> = on!(tx, |c| {
             let mut q = sqlx::QueryBuilder::new(
                 "select workflow_id, id, spec, status, attempt, failures, crashes, lease_until, wake_at, waiting_since,
                  reason, error, cost, output_bytes, started_at, finished_at from steps where workflow_id in (",
             );
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(*id);
             }
             q.push(") order by workflow_id, position");
             q.build_query_as().fetch_all(&mut *c).await?
         });
-        loaded.extend(assemble(rows, steps));
+        for step in read {
+            steps.entry(step.workflow_id).or_insert_with(Vec::new).push(step.into());
+        }
     }
-    Ok(loaded)
+    Ok(rows.into_iter().map(|row| row.with(&mut steps)).collect())
 }
 
-fn assemble(rows: Vec<WorkflowRow>, steps: Vec<StepRow>) -> impl Iterator<Item = Workflow> {
-    let mut steps = steps.into_iter().peekable();
-    rows.into_iter().map(move |row| {
-        let mut mine = Vec::new();
-        while let Some(step) = steps.next_if(|s| s.workflow_id == row.id) {
-            mine.push(step.into());
-        }
+impl WorkflowRow {
+    fn with(self, steps: &mut HashMap<WorkflowId, Vec<Step>>) -> Workflow {
         Workflow {
-            id: row.id,
-            user_id: row.user_id,
-            status: row.status,
-            reason: row.reason,
-            error: row.error,
-            priority: row.priority,
-            cost: row.cost,
-            max_cost: row.max_cost,
-            charged: row.charged,
-            callback: row.callback_url.is_some(),
-            run_at: row.run_at,
-            planner: row.planner,
-            audit_seq: row.audit_seq,
-            audit_hash: row.audit_hash,
-            started_at: row.started_at,
-            completed_at: row.completed_at,
-            steps: mine,
+            id: self.id,
+            user_id: self.user_id,
+            status: self.status,
+            reason: self.reason,
+            error: self.error,
+            priority: self.priority,
+            cost: self.cost,
+            max_cost: self.max_cost,
+            charged: self.charged,
+            callback: self.callback_url.is_some(),
+            run_at: self.run_at,
+            planner: self.planner,
+            audit_seq: self.audit_seq,
+            audit_hash: self.audit_hash,
+            started_at: self.started_at,
+            completed_at: self.completed_at,
+            steps: steps.remove(&self.id).unwrap_or_default(),
         }
-    })
+    }
 }
 
 impl From<StepRow> for Step {
     fn from(row: StepRow) -> Self {
         Self {
             id: row.id,
-            spec: row.spec.0,
+            spec: row.spec.0.into(),
             status: row.status,
             attempt: row.attempt,
             failures: row.failures,
@@ -195,20 +213,20 @@ fn waits_for(workflow: &Workflow, step: &Step) -> Option<UserId> {
 async fn insert_steps(tx: &mut Tx, rows: &[(&Workflow, usize, &Step, Option<&Value>)]) -> StoreResult<()> {
     for piece in pieces(rows) {
         batch!(tx, |q| {
-            q.push(
-                "insert into steps (workflow_id, id, position, spec, status, attempt, failures, crashes, lease_until,
-                 wake_at, reason, output, error, cost, started_at, finished_at, waits_for, waiting_since,
-                 output_bytes) ",
-            );
-            q.push_values(piece, |mut row, (workflow, index, step, output)| {
-                row.push_bind(workflow.id).push_bind(step.id.clone()).push_bind(*index as i64);
-                row.push_bind(Json(step.spec.clone())).push_bind(step.status.as_str());
+            q.push(insert_into(
+                "steps (workflow_id, id, position, spec, status, attempt, failures, crashes, lease_until, wake_at,
+                 reason, output, error, cost, started_at, finished_at, waits_for, waiting_since, output_bytes)",
+            ));
+            q.push_values(piece.marked(), |mut row, (mark, (workflow, index, step, output))| {
+                row.push_bind(mark).push_bind(workflow.id).push_bind(step.id.as_str()).push_bind(*index as i64);
+                row.push_bind(Json(&*step.spec)).push_bind(step.status.as_str());
                 row.push_bind(step.attempt).push_bind(step.failures).push_bind(step.crashes);
-                row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.clone());
-                row.push_bind(output.map(|o| Json(o.clone()))).push_bind(step.error.clone()).push_bind(step.cost);
+                row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.as_deref());
+                row.push_bind(output.map(Json)).push_bind(step.error.as_deref()).push_bind(step.cost);
                 row.push_bind(step.started_at).push_bind(step.finished_at).push_bind(waits_for(workflow, step));
                 row.push_bind(step.waiting_since).push_bind(step.output_bytes);
             });
+            q.push(INSERT_END);
         });
     }
     Ok(())
@@ -226,11 +244,11 @@ async fn update_steps(tx: &mut Tx, rows: &[StepUpdate<'_>]) -> StoreResult<()> {
                  started_at = v.column13, finished_at = v.column14, waits_for = v.column15, waiting_since = v.column16,
                  output_bytes = v.column17 from (",
             );
-            q.push_values(piece, |mut row, (workflow, step, output, before)| {
-                row.push_bind(workflow.id).push_bind(step.id.clone()).push_bind(step.status.as_str());
+            q.push_values(piece.filled(), |mut row, (workflow, step, output, before)| {
+                row.push_bind(workflow.id).push_bind(step.id.as_str()).push_bind(step.status.as_str());
                 row.push_bind(step.attempt).push_bind(step.failures).push_bind(step.crashes);
-                row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.clone());
-                row.push_bind(output.map(|o| Json(o.clone()))).push_bind(step.error.clone()).push_bind(step.cost);
+                row.push_bind(step.lease_until).push_bind(step.wake_at).push_bind(step.reason.as_deref());
+                row.push_bind(output.map(Json)).push_bind(step.error.as_deref()).push_bind(step.cost);
                 row.push_bind(step.started_at).push_bind(step.finished_at).push_bind(waits_for(workflow, step));
                 row.push_bind(step.waiting_since).push_bind(step.output_bytes);
                 row.push_bind(before.0.as_str()).push_bind(before.1);
@@ -256,13 +274,11 @@ async fn update_workflows(tx: &mut Tx, rows: &[(&Workflow, i64)]) -> StoreResult
                  max_cost = v.column6, planner = v.column7, audit_seq = v.column8, audit_hash = v.column9,
                  started_at = v.column10, completed_at = v.column11 from (",
             );
-            q.push_values(piece, |mut row, (w, before)| {
-                row.push_bind(w.id).push_bind(w.status.as_str()).push_bind(w.reason.clone()).push_bind(w.error.clone());
-                row.push_bind(w.cost).push_bind(w.max_cost).push_bind(w.planner.clone()).push_bind(w.audit_seq);
-                row.push_bind(w.audit_hash.clone())
-                    .push_bind(w.started_at)
-                    .push_bind(w.completed_at)
-                    .push_bind(*before);
+            q.push_values(piece.filled(), |mut row, (w, before)| {
+                row.push_bind(w.id).push_bind(w.status.as_str()).push_bind(w.reason.as_deref());
+                row.push_bind(w.error.as_deref()).push_bind(w.cost).push_bind(w.max_cost);
+                row.push_bind(w.planner.as_deref()).push_bind(w.audit_seq).push_bind(w.audit_hash.as_str());
+                row.push_bind(w.started_at).push_bind(w.completed_at).push_bind(*before);
             });
             q.push(") as v where workflows.id = v.column1 and workflows.audit_seq = v.column12");
         });
@@ -277,12 +293,13 @@ async fn update_workflows(tx: &mut Tx, rows: &[(&Workflow, i64)]) -> StoreResult
 pub async fn insert_audit(tx: &mut Tx, rows: &[(WorkflowId, &crate::domain::audit::Entry)]) -> StoreResult<()> {
     for piece in pieces(rows) {
         batch!(tx, |q| {
-            q.push("insert into audit (workflow_id, seq, at, event, actor, step, detail, hash) ");
-            q.push_values(piece, |mut row, (workflow, entry)| {
-                row.push_bind(*workflow).push_bind(entry.seq).push_bind(entry.at).push_bind(entry.event.clone());
-                row.push_bind(entry.actor.clone()).push_bind(entry.step.clone());
-                row.push_bind(Json(entry.detail.clone())).push_bind(entry.hash.clone());
+            q.push(insert_into("audit (workflow_id, seq, at, event, actor, step, detail, hash)"));
+            q.push_values(piece.marked(), |mut row, (mark, (workflow, entry))| {
+                row.push_bind(mark).push_bind(*workflow).push_bind(entry.seq).push_bind(entry.at);
+                row.push_bind(entry.event.as_str()).push_bind(entry.actor.as_str()).push_bind(entry.step.as_deref());
+                row.push_bind(Json(&entry.detail)).push_bind(entry.hash.as_str());
             });
+            q.push(INSERT_END);
         });
     }
     Ok(())

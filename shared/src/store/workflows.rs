@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
-use super::{StoreResult, Tx, batch, pieces};
+use super::{INSERT_END, StoreResult, Tx, batch, insert_into, pieces};
 use crate::domain::audit::Entry;
 use crate::domain::plan::Plan;
 use crate::domain::status::{Charged, Priority, StepStatus, WorkflowStatus};
@@ -43,17 +43,18 @@ pub struct NewWorkflow {
 pub async fn insert(tx: &mut Tx, rows: &[(&NewWorkflow, Entry)]) -> StoreResult<()> {
     for piece in pieces(rows) {
         batch!(tx, |q| {
-            q.push(
-                "insert into workflows (id, user_id, intent, context, priority, plan, status, max_cost, cost,
-                 callback_url, charged, run_at, audit_seq, audit_hash, created_at) ",
-            );
-            q.push_values(piece, |mut row, (new, first)| {
-                row.push_bind(new.id).push_bind(new.user_id).push_bind(new.intent.clone());
-                row.push_bind(Json(new.context.clone())).push_bind(new.priority.as_str());
-                row.push_bind(new.plan.clone().map(Json)).push_bind("pending").push_bind(new.max_cost);
-                row.push_bind(0_i64).push_bind(new.callback_url.clone()).push_bind(new.charged.as_str());
-                row.push_bind(new.run_at).push_bind(first.seq).push_bind(first.hash.clone()).push_bind(first.at);
+            q.push(insert_into(
+                "workflows (id, user_id, intent, context, priority, plan, status, max_cost, cost, callback_url,
+                 charged, run_at, audit_seq, audit_hash, created_at)",
+            ));
+            q.push_values(piece.marked(), |mut row, (mark, (new, first))| {
+                row.push_bind(mark).push_bind(new.id).push_bind(new.user_id).push_bind(new.intent.as_str());
+                row.push_bind(Json(&new.context)).push_bind(new.priority.as_str());
+                row.push_bind(new.plan.as_ref().map(Json)).push_bind("pending").push_bind(new.max_cost);
+                row.push_bind(0_i64).push_bind(new.callback_url.as_deref()).push_bind(new.charged.as_str());
+                row.push_bind(new.run_at).push_bind(first.seq).push_bind(first.hash.as_str()).push_bind(first.at);
             });
+            q.push(INSERT_END);
         });
     }
     let entries: Vec<_> = rows.iter().map(|(new, first)| (new.id, first)).collect();
@@ -82,15 +83,27 @@ pub struct Origin {
 
 /// Reads what planning and templates need.
 pub async fn origin(tx: &mut Tx, id: WorkflowId) -> StoreResult<Option<Origin>> {
-    Ok(on!(tx, |c| {
-        sqlx::query_as(
-            "select w.id, w.plan, w.intent, w.context, u.email, u.full_name, u.username from workflows w
-             join users u on u.id = w.user_id where w.id = $1",
-        )
-        .bind(id)
-        .fetch_optional(&mut *c)
-        .await?
-    }))
+    Ok(origins(tx, &[id]).await?.pop())
+}
+
+/// Reads it of several workflows, each once, in any order.
+pub async fn origins(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Origin>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for piece in pieces(ids) {
+        found.extend(on!(tx, |c| {
+            let mut q = sqlx::QueryBuilder::new(
+                "select w.id, w.plan, w.intent, w.context, u.email, u.full_name, u.username from workflows w
+                 join users u on u.id = w.user_id where w.id in (",
+            );
+            let mut list = q.separated(", ");
+            for id in piece.filled() {
+                list.push_bind(*id);
+            }
+            q.push(")");
+            q.build_query_as::<Origin>().fetch_all(&mut *c).await?
+        }));
+    }
+    Ok(found)
 }
 
 /// Outputs of the completed steps of a workflow, for templates.
@@ -189,7 +202,7 @@ pub async fn step_views(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Step
                  from steps where workflow_id in (",
             );
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(*id);
             }
             q.push(") order by workflow_id, position");
@@ -285,7 +298,7 @@ pub async fn extend_leases(
         let rows: Vec<(WorkflowId, String)> = on!(tx, |c| {
             let mut q = sqlx::QueryBuilder::new("update steps set lease_until = ");
             q.push_bind(until).push(" from (");
-            q.push_values(piece, |mut row, (workflow, step, attempt)| {
+            q.push_values(piece.filled(), |mut row, (workflow, step, attempt)| {
                 row.push_bind(*workflow).push_bind(step.clone()).push_bind(*attempt);
             });
             q.push(
@@ -301,7 +314,7 @@ pub async fn extend_leases(
         batch!(tx, |q| {
             q.push("update outbox set due_at = ").push_bind(until).push(", pushes = 0 where key in (");
             let mut list = q.separated(", ");
-            for key in piece {
+            for key in piece.filled() {
                 list.push_bind(key.clone());
             }
             q.push(")");
@@ -320,7 +333,7 @@ async fn hold(tx: &mut Tx, ids: impl Iterator<Item = WorkflowId>) -> StoreResult
         batch!(tx, |q| {
             q.push("select 1 from workflows where id in (");
             let mut list = q.separated(", ");
-            for id in piece {
+            for id in piece.filled() {
                 list.push_bind(*id);
             }
             q.push(") order by id for share");

@@ -3,7 +3,7 @@
 use shared::domain::workflow::Command;
 use shared::ids::WorkflowId;
 use shared::job::Job;
-use shared::store::{StoreResult, outbox, workflows};
+use shared::store::{StoreResult, outbox};
 
 use super::run_step;
 use crate::Worker;
@@ -11,9 +11,14 @@ use crate::Worker;
 /// Plans the workflow unless that has been done.
 pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
     let services = &worker.services;
-    let mut reader = services.db.read().await?;
-    let origin = workflows::origin(&mut reader, workflow).await?;
-    drop(reader);
+    let origin = match worker.origins.ask(workflow).await {
+        Some(Ok(origin)) => origin,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "the intent was not read; the job comes again");
+            return Ok(());
+        }
+        None => return Ok(()),
+    };
     let Some(origin) = origin else {
         let mut tx = services.db.begin().await?;
         outbox::delete(&mut tx, &[Job::PlanWorkflow { workflow }.key()]).await?;

@@ -1,5 +1,7 @@
 //! Planning, and what follows from a step's end: who is ready now, who is skipped, whether the workflow is done.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -180,7 +182,7 @@ impl Priority {
 fn new_step(step: crate::domain::plan::PlanStep, cost: Option<i64>) -> Step {
     Step {
         id: step.id,
-        spec: StepSpec {
+        spec: Arc::new(StepSpec {
             action: step.action,
             needs: step.needs,
             with: step.with,
@@ -189,7 +191,7 @@ fn new_step(step: crate::domain::plan::PlanStep, cost: Option<i64>) -> Step {
             timeout_s: step.timeout_s,
             on_failure: step.on_failure,
             cost: cost.unwrap_or(0),
-        },
+        }),
         status: StepStatus::Blocked,
         attempt: 0,
         failures: 0,

@@ -10,6 +10,7 @@ mod graph;
 mod owner;
 mod run;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -93,7 +94,7 @@ pub struct Step {
     /// Unique in the workflow.
     pub id: String,
     /// What it does.
-    pub spec: StepSpec,
+    pub spec: Arc<StepSpec>,
     /// Where it stands.
     pub status: StepStatus,
     /// The number of its newest attempt; the fencing token.
@@ -256,7 +257,7 @@ pub struct Claim {
     /// The attempt that the worker now holds.
     pub at: Attempt,
     /// What to do.
-    pub spec: StepSpec,
+    pub spec: Arc<StepSpec>,
     /// Until when it is the worker's without a heartbeat.
     pub lease_until: DateTime<Utc>,
 }
