@@ -11,6 +11,8 @@ use shared::store::workflows::{self, Origin};
 
 /// The most workflows of one statement.
 const BATCH: usize = 64;
+/// Statements at once: one whose connection was lost unnoticed must not hold up all others.
+const LANES: usize = 2;
 
 /// Reads origins.
 pub struct Origins(Services);
@@ -29,7 +31,7 @@ impl Together for Origins {
     }
 }
 
-/// Starts the task that reads.
+/// Starts the tasks that read.
 pub fn origins(services: &Services) -> Batcher<Origins> {
-    Batcher::start(1, BATCH, Origins(services.clone()))
+    Batcher::start(LANES, BATCH, Origins(services.clone()))
 }
