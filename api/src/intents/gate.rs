@@ -81,7 +81,7 @@ async fn tell_of_few_credits(tx: &mut Tx, services: &Services, user: UserId, now
     };
     let mail = Mail::CreditsLow(CreditsLow {
         name: user.full_name,
-        link: services.config.link("/payments/pricing"),
+        link: services.config.plans_link(),
         // Fewer, when several were charged together.
         credits_left: trial.credits,
         ends_at: trial.ends_at,

@@ -146,7 +146,7 @@ async fn end(
         name: user.full_name.clone(),
         plan: ended.tier.to_string(),
         ended_at: now,
-        link: services.config.link("/payments/pricing"),
+        link: services.config.plans_link(),
     });
     mails::put(tx, (user.id, &user.email), &mail, &had.end_name(), now).await?;
     Ok(())

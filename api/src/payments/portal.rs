@@ -45,7 +45,7 @@ impl Work for OpenPortal {
 
     async fn ask(&self, operation: &Operation) -> Result<Portal, Stop> {
         let customer = at_stripe::customer(operation, &self.0).await?.id;
-        let back = operation.services.config.link("/payments/pricing");
+        let back = operation.services.config.plans_link();
         let portal = operation.stripe.create_portal(&customer, &back, &operation.try_key("portal")).await?;
         Ok(Portal { url: portal.url })
     }

@@ -31,7 +31,7 @@ pub async fn run(services: &Services, now: DateTime<Utc>) -> Result<String, Duty
 /// Every mail that should have been decided on by now.
 async fn due(services: &Services, now: DateTime<Utc>) -> StoreResult<Vec<Notice>> {
     let mut tx = services.db.read().await?;
-    let link = services.config.link("/payments/pricing");
+    let link = services.config.plans_link();
     let mut due = Vec::new();
     for ending in subscriptions::ending(&mut tx, now, now + PLAN_AHEAD).await? {
         due.extend(warning(&mut tx, ending, &link, now).await?);

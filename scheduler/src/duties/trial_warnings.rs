@@ -30,7 +30,7 @@ async fn due(services: &Services, now: DateTime<Utc>) -> StoreResult<Vec<Notice>
     let mut tx = services.db.read().await?;
     let ending = credits::trials_ending(&mut tx, now, now + AHEAD).await?;
     let ended = credits::trials_ending(&mut tx, now - ENDED_WITHIN, now).await?;
-    let link = services.config.link("/payments/pricing");
+    let link = services.config.plans_link();
     let warnings = ending.into_iter().filter_map(|trial| warning(trial, &link, now));
     Ok(warnings.chain(ended.into_iter().map(|trial| farewell(trial, &link))).collect())
 }

@@ -248,6 +248,11 @@ impl Config {
         format!("{}{path}", self.base_url.as_str().trim_end_matches('/'))
     }
 
+    /// The page where a plan is chosen.
+    pub fn plans_link(&self) -> String {
+        self.link("/payments/pricing")
+    }
+
     /// The key that tokens are signed with: the one given, else one that is made once and kept in the data folder.
     pub fn jwt_secret(&self) -> std::io::Result<SecretString> {
         match &self.jwt.secret {

@@ -193,10 +193,7 @@ pub async fn erase_workflows(tx: &mut Tx, ids: &[crate::ids::WorkflowId]) -> Sto
         for piece in pieces(ids) {
             super::batch!(tx, |q| {
                 q.push(table);
-                let mut list = q.separated(", ");
-                for id in piece.filled() {
-                    list.push_bind(*id);
-                }
+                piece.push_list(&mut q);
                 q.push(")");
             });
         }

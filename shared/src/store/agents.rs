@@ -71,10 +71,7 @@ pub async fn lock(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResu
                 subscribed!(),
                 " from in_use i left join subscriptions s on s.user_id = i.user_id where i.user_id in (",
             ));
-            let mut list = q.separated(", ");
-            for user in piece.filled() {
-                list.push_bind(*user);
-            }
+            piece.push_list(&mut q);
             q.push(end);
             q.build_query_as::<Owner>().fetch_all(&mut *c).await?
         }));

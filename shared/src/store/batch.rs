@@ -7,6 +7,8 @@
 
 use std::iter::repeat_n;
 
+use sqlx::{Database, Encode, QueryBuilder, Type};
+
 /// How many rows a statement is made for.
 const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 
@@ -34,6 +36,17 @@ impl<'a, T> Piece<'a, T> {
     /// The rows with copies.
     pub fn filled(&self) -> impl Iterator<Item = &'a T> {
         self.marked().map(|(_, row)| row)
+    }
+
+    /// Pushes the rows with copies as parameters between the brackets of `in (…)`.
+    pub fn push_list<'q, D: Database>(&self, q: &mut QueryBuilder<D>)
+    where
+        T: Encode<'q, D> + Type<D>,
+    {
+        let mut list = q.separated(", ");
+        for row in self.filled() {
+            list.push_bind(row);
+        }
     }
 
     /// The rows, each with true; then the copies, with false.

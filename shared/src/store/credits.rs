@@ -189,10 +189,7 @@ where
     for piece in pieces(&users) {
         rows.extend(on!(tx, |c| {
             let mut q = QueryBuilder::new(sql);
-            let mut list = q.separated(", ");
-            for user in piece.filled() {
-                list.push_bind(*user);
-            }
+            piece.push_list(&mut q);
             q.push(end);
             q.build_query_as::<T>().fetch_all(&mut *c).await?
         }));

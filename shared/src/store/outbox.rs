@@ -33,10 +33,7 @@ pub async fn delete(tx: &mut Tx, keys: &[String]) -> StoreResult<()> {
     for piece in pieces(keys) {
         batch!(tx, |q| {
             q.push("delete from outbox where key in (");
-            let mut list = q.separated(", ");
-            for key in piece.filled() {
-                list.push_bind(key.as_str());
-            }
+            piece.push_list(&mut q);
             q.push(")");
         });
     }

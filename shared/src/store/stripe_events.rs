@@ -102,10 +102,7 @@ pub async fn applied(tx: &mut Tx, ids: &[String], now: DateTime<Utc>) -> StoreRe
         batch!(tx, |q| {
             q.push("update stripe_events set status = 'applied', error = null, applied_at = ").push_bind(now);
             q.push(" where status in ('pending', 'dead') and id in (");
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(id.clone());
-            }
+            piece.push_list(&mut q);
             q.push(")");
         });
     }
@@ -119,10 +116,7 @@ pub async fn failed(tx: &mut Tx, ids: &[String], error: &str, max_attempts: i64)
             q.push("update stripe_events set attempts = attempts + 1, error = ").push_bind(error.to_owned());
             q.push(", status = case when attempts + 1 >= ").push_bind(max_attempts);
             q.push(" then 'dead' else 'pending' end where status = 'pending' and id in (");
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(id.clone());
-            }
+            piece.push_list(&mut q);
             q.push(")");
         });
     }
@@ -137,10 +131,7 @@ pub async fn delayed(tx: &mut Tx, ids: &[String], error: &str, most: i64) -> Sto
             q.push("update stripe_events set error = ").push_bind(error.to_owned());
             q.push(", attempts = attempts + case when attempts < ").push_bind(most);
             q.push(" then 1 else 0 end where status = 'pending' and id in (");
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(id.clone());
-            }
+            piece.push_list(&mut q);
             q.push(")");
         });
     }

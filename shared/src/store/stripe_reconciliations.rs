@@ -69,10 +69,7 @@ pub async fn last(tx: &mut Tx, kinds: &[&str]) -> StoreResult<Option<DateTime<Ut
     for piece in pieces(kinds) {
         let newest: Option<DateTime<Utc>> = on!(tx, |c| {
             let mut q = QueryBuilder::new("select started_at from stripe_reconciliations where kind in (");
-            let mut list = q.separated(", ");
-            for kind in piece.filled() {
-                list.push_bind((*kind).to_owned());
-            }
+            piece.push_list(&mut q);
             q.push(") order by started_at desc limit 1");
             q.build_query_scalar().fetch_optional(&mut *c).await?
         });

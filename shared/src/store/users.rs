@@ -134,10 +134,7 @@ pub async fn by_ids(tx: &mut Tx, ids: impl Iterator<Item = UserId>) -> StoreResu
     for piece in pieces(&ids) {
         found.extend(on!(tx, |c| {
             let mut q = QueryBuilder::new(concat!("select ", columns!(), " from users u where u.id in ("));
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(*id);
-            }
+            piece.push_list(&mut q);
             q.push(")");
             q.build_query_as::<User>().fetch_all(&mut *c).await?
         }));
@@ -172,10 +169,7 @@ pub async fn hold(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResu
     for piece in pieces(&users) {
         batch!(tx, |q| {
             q.push("select 1 from users where id in (");
-            let mut list = q.separated(", ");
-            for user in piece.filled() {
-                list.push_bind(*user);
-            }
+            piece.push_list(&mut q);
             q.push(") order by id for key share");
         });
     }
@@ -230,10 +224,7 @@ pub async fn signed_in(tx: &mut Tx, sessions: &[SessionId], now: DateTime<Utc>) 
                  where s.revoked_at is null and not u.disabled and s.expires_at > ",
             ));
             q.push_bind(now).push(" and s.id in (");
-            let mut list = q.separated(", ");
-            for session in piece.filled() {
-                list.push_bind(*session);
-            }
+            piece.push_list(&mut q);
             q.push(")");
             q.build_query_as::<SignedIn>().fetch_all(&mut *c).await?
         }));

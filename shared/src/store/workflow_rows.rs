@@ -75,10 +75,7 @@ pub async fn lock_with(
                 "select id, user_id, status, reason, error, priority, cost, max_cost, charged, callback_url, planner, run_at,
                  audit_seq, audit_hash, started_at, completed_at from workflows where id in (",
             );
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(*id);
-            }
+            piece.push_list(&mut q);
             q.push(") order by id").push(lock);
             q.build_query_as::<WorkflowRow>().fetch_all(&mut *c).await?
         }));
@@ -97,10 +94,7 @@ pub async fn lock_with(
                 "select workflow_id, id, spec, status, attempt, failures, crashes, lease_until, wake_at, waiting_since,
                  reason, error, cost, output_bytes, started_at, finished_at from steps where workflow_id in (",
             );
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(*id);
-            }
+            piece.push_list(&mut q);
             q.push(") order by workflow_id, position");
             q.build_query_as().fetch_all(&mut *c).await?
         });

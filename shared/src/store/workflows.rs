@@ -95,10 +95,7 @@ pub async fn origins(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Origin>
                 "select w.id, w.plan, w.intent, w.context, u.email, u.full_name, u.username from workflows w
                  join users u on u.id = w.user_id where w.id in (",
             );
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(*id);
-            }
+            piece.push_list(&mut q);
             q.push(")");
             q.build_query_as::<Origin>().fetch_all(&mut *c).await?
         }));
@@ -201,10 +198,7 @@ pub async fn step_views(tx: &mut Tx, ids: &[WorkflowId]) -> StoreResult<Vec<Step
                 "select workflow_id, id, spec, status, reason, attempt, started_at, finished_at, output, error, cost
                  from steps where workflow_id in (",
             );
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(*id);
-            }
+            piece.push_list(&mut q);
             q.push(") order by workflow_id, position");
             q.build_query_as().fetch_all(&mut *c).await?
         });
@@ -313,10 +307,7 @@ pub async fn extend_leases(
     for piece in pieces(&keys) {
         batch!(tx, |q| {
             q.push("update outbox set due_at = ").push_bind(until).push(", pushes = 0 where key in (");
-            let mut list = q.separated(", ");
-            for key in piece.filled() {
-                list.push_bind(key.clone());
-            }
+            piece.push_list(&mut q);
             q.push(")");
         });
     }
@@ -332,10 +323,7 @@ async fn hold(tx: &mut Tx, ids: impl Iterator<Item = WorkflowId>) -> StoreResult
     for piece in pieces(&ids) {
         batch!(tx, |q| {
             q.push("select 1 from workflows where id in (");
-            let mut list = q.separated(", ");
-            for id in piece.filled() {
-                list.push_bind(*id);
-            }
+            piece.push_list(&mut q);
             q.push(") order by id for share");
         });
     }

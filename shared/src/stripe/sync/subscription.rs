@@ -205,7 +205,7 @@ async fn tell_of_end(
         name: writing.user.full_name.clone(),
         plan: after.subscription.tier.to_string(),
         ended_at: until.min(writing.now),
-        link: writing.services.config.link("/payments/pricing"),
+        link: writing.services.config.plans_link(),
     });
     writing.tell(tx, &mail, &before.end_name()).await
 }
