@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use shared::ids::UserId;
+use shared::on;
 use shared::store::users::{self, User};
 use shared::store::{Db, StoreResult, Tx};
+use sqlx::{AssertSqlSafe, Row};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -143,6 +145,20 @@ both_engines! {
         assert_eq!(name(&mut snapshot).await, "Ada Lovelace");
         drop(snapshot);
         assert_eq!(name(&mut app.services.db.snapshot().await.expect("a snapshot")).await, "Ada King");
+    }
+
+    async fn the_outbox_is_read_by_its_index_whatever_it_was_like_when_it_was_last_analyzed(app: App) {
+        app.verified_user("ada@example.com").await;
+        let mut tx = begin(&app).await;
+        let sql = "select due_at from outbox where lane = 'mail' order by due_at limit 1";
+        let explain = tx.either("explain query plan ", "explain ");
+        let column = if matches!(app.services.db, Db::Sqlite { .. }) { "detail" } else { "QUERY PLAN" };
+        let plan: Vec<String> = on!(tx, |c| {
+            sqlx::query("analyze outbox").execute(&mut *c).await.expect("statistics of hardly any rows");
+            let rows = sqlx::query(AssertSqlSafe(format!("{explain}{sql}"))).fetch_all(&mut *c).await.expect("a plan");
+            rows.iter().map(|row| row.get(column)).collect()
+        });
+        assert!(plan.iter().any(|line| line.contains("outbox_by_due")), "{plan:#?}");
     }
 
     async fn migrations_are_applied_once_and_none_is_missing_then(app: App) {

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::TryFutureExt;
+use futures_util::future::try_join_all;
 use serde_json::Value;
 use shared::job::Lane;
 use shared::queue::QueueError;
@@ -56,13 +58,12 @@ pub async fn run(services: Services, stop: CancellationToken) {
 /// Pushes what is due in every lane; gives how long there is nothing more to do.
 pub async fn relay_once(services: &Services) -> Result<Duration, RelayError> {
     let now = services.clock.now();
-    let mut reader = services.db.read().await?;
-    let due = outbox::next_due(&mut reader).await?;
-    drop(reader);
+    let rooms = try_join_all(Lane::ALL.map(|lane| services.queue.room(lane))).map_err(RelayError::from);
+    let (due, rooms) = futures_util::try_join!(next_due(services), rooms)?;
     let mut pause = POLL;
-    for (lane, due) in Lane::ALL.into_iter().zip(due) {
+    for ((lane, due), room) in Lane::ALL.into_iter().zip(due).zip(rooms) {
         let rest = match due {
-            Some(due) if due <= now => relay_lane(services, lane, now).await?,
+            Some(due) if due <= now => relay_lane(services, lane, room.min(BATCH), now).await?,
             Some(due) => (due - now).to_std().unwrap_or(POLL),
             None => POLL,
         };
@@ -71,12 +72,16 @@ pub async fn relay_once(services: &Services) -> Result<Duration, RelayError> {
     Ok(pause)
 }
 
-async fn relay_lane(services: &Services, lane: Lane, now: DateTime<Utc>) -> Result<Duration, RelayError> {
-    let room = services.queue.room(lane).await?.min(BATCH);
+async fn next_due(services: &Services) -> Result<[Option<DateTime<Utc>>; 3], RelayError> {
+    let mut reader = services.db.read().await?;
+    Ok(outbox::next_due(&mut reader).await?)
+}
+
+async fn relay_lane(services: &Services, lane: Lane, room: usize, now: DateTime<Utc>) -> Result<Duration, RelayError> {
     if room == 0 {
         return Ok(FULL);
     }
-    let mut tx = services.db.begin().await?;
+    let mut tx = services.db.begin_single().await?;
     let jobs = outbox::take_due(&mut tx, lane, now, room as i64).await?;
     tx.commit().await?;
     let messages: Vec<Value> = jobs.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use super::group_commit::{Member, Writer};
 
@@ -153,6 +153,15 @@ impl Db {
                     Ok(true)
                 })
             })
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Plans are kept, and a table that was small or empty when one was made, as the outbox often is,
+                    // would be read from end to end when it is large. What has no index is still read so, and must not
+                    // be compiled first because the planner puts a high price on it.
+                    connection.execute("set enable_seqscan = off; set jit = off").await?;
+                    Ok(())
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -197,6 +206,14 @@ impl Db {
             Self::Sqlite { writer, .. } => Tx::Sqlite(Writer::begin(writer).await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
+    }
+
+    /// Starts a write transaction of exactly one statement, which `PostgreSQL` commits with the statement.
+    pub async fn begin_single(&self) -> StoreResult<Tx> {
+        match self {
+            Self::Sqlite { .. } => self.begin().await,
+            Self::Postgres(_) => self.read().await,
+        }
     }
 
     /// A connection for reading what has been committed.
