@@ -16,10 +16,10 @@ use crate::domain::workflow::{Changes, Circumstances, Claim, Command, InUse, Ref
 use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
 use crate::ids::{UserId, WorkflowId};
 use crate::job::Job;
-use crate::store::agents::{self, Owner};
+use crate::store::agents::{self, Owner, Use};
 use crate::store::users::User;
 use crate::store::workflows::NewWorkflow;
-use crate::store::{Db, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
+use crate::store::{Db, StoreError, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
 
 /// A command with its addressee and circumstances.
 #[derive(Debug, Clone)]
@@ -103,26 +103,71 @@ pub async fn apply<O: Borrow<Order> + Sync>(
     orders: &[O],
 ) -> StoreResult<Applied> {
     let orders: Vec<&Order> = orders.iter().map(Borrow::borrow).collect();
+    match apply_once(db, (config, known), &orders, Hold::Late).await {
+        Err(StoreError::Conflict(agents::AGENTS)) => apply_once(db, (config, known), &orders, Hold::Early).await,
+        applied => applied,
+    }
+}
+
+/// When what the owners use is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Before anything is decided: needed where agents are scarce, and costs nothing where there is one writer.
+    Early,
+    /// When all else is written, so that other transactions for the same owners wait less.
+    Late,
+}
+
+async fn apply_once(
+    db: &Db,
+    (config, known): (&Config, &Known),
+    orders: &[&Order],
+    hold: Hold,
+) -> StoreResult<Applied> {
     let mut tx = db.begin().await?;
+    let hold = if tx.has_one_writer() { Hold::Early } else { hold };
     let ids: Vec<_> = orders.iter().map(|order| order.workflow).collect();
     let claims = orders.iter().filter(|order| matches!(order.command, Command::Claim { .. }));
     let claimed: BTreeSet<_> = claims.map(|order| order.workflow).collect();
     let known_steps = |id, head: &str| known.take(id, head).filter(|_| !claimed.contains(&id));
     let loaded = workflow_rows::lock_with(&mut tx, &ids, known_steps).await?;
-    let owners = agents::lock(&mut tx, loaded.iter().map(|workflow| workflow.user_id)).await?;
-    let decided = decide((loaded, owners), &config.tiers, &orders);
-    let wake = write(&mut tx, config, &orders, &decided).await?;
+    let (owners, hold) = owners(&mut tx, (&loaded, orders), &config.tiers, hold).await?;
+    let decided = decide((loaded, owners), &config.tiers, orders);
+    let wake = write(&mut tx, config, orders, (&decided, hold)).await?;
     tx.commit().await?;
     known.keep(decided.changed.into_iter().map(|(workflow, _)| workflow));
     Ok(Applied { outcomes: decided.outcomes, wake })
+}
+
+/// The owners of workflows, and whether what they use is locked now.
+async fn owners(
+    tx: &mut Tx,
+    (loaded, orders): (&[Workflow], &[&Order]),
+    tiers: &Tiers,
+    hold: Hold,
+) -> StoreResult<(Vec<Owner>, Hold)> {
+    let users = || loaded.iter().map(|workflow| workflow.user_id);
+    if let (Hold::Late, Some(last)) = (hold, orders.last()) {
+        let owner_of: HashMap<_, _> = loaded.iter().map(|workflow| (workflow.id, workflow.user_id)).collect();
+        let mut steps = HashMap::<_, i64>::with_capacity(loaded.len());
+        for user in orders.iter().filter_map(|order| owner_of.get(&order.workflow)) {
+            *steps.entry(*user).or_default() += 1;
+        }
+        let most = |user: &UserId| steps.get(user).copied().unwrap_or_default();
+        let owners = agents::read(tx, users()).await?;
+        if owners.iter().all(|owner| owner.agents(tiers, last.with.now).are_plenty(most(&owner.user_id))) {
+            return Ok((owners, Hold::Late));
+        }
+    }
+    Ok((agents::lock(tx, users()).await?, Hold::Early))
 }
 
 /// What orders come to, before it is written.
 struct Decided {
     outcomes: Vec<Outcome>,
     changed: Vec<(Workflow, Vec<Changes>)>,
-    /// What the owners of these workflows use then.
-    in_use: Vec<(UserId, InUse)>,
+    /// What the owners of these workflows used before, and use then.
+    used: Vec<Use>,
     /// Outbox rows that lead nowhere.
     stray: Vec<String>,
 }
@@ -130,6 +175,7 @@ struct Decided {
 fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: &[&Order]) -> Decided {
     let mut loaded: BTreeMap<_, (Workflow, Vec<Changes>)> = loaded.into_iter().map(|w| (w.id, (w, vec![]))).collect();
     let mut owners: BTreeMap<_, _> = owners.into_iter().map(|owner| (owner.user_id, owner)).collect();
+    let mut used = BTreeMap::new();
     let mut outcomes = Vec::with_capacity(orders.len());
     let mut stray = Vec::new();
     for order in orders {
@@ -143,10 +189,13 @@ fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: 
         };
         let owner = owners.entry(workflow.user_id).or_insert_with_key(|user| Owner::new(*user));
         let mut theirs = owner.agents(tiers, order.with.now);
+        let before = theirs;
         let mut out = Changes::default();
         match theirs.give(workflow, order.command.clone(), &order.with, &mut out) {
             Ok(()) => {
                 owner.in_use = theirs.in_use;
+                let first = Use { user_id: owner.user_id, before, after: before.in_use };
+                used.entry(owner.user_id).or_insert(first).after = theirs.in_use;
                 outcomes.push(Ok(out.claim.clone()));
                 changes.push(out);
             }
@@ -158,18 +207,34 @@ fn decide((loaded, owners): (Vec<Workflow>, Vec<Owner>), tiers: &Tiers, orders: 
         }
     }
     let changed: Vec<_> = loaded.into_values().filter(|(_, changes)| !changes.is_empty()).collect();
-    let is_changed = |owner: &Owner| changed.iter().any(|(workflow, _)| workflow.user_id == owner.user_id);
-    let in_use = owners.into_values().filter(is_changed).map(|owner| (owner.user_id, owner.in_use)).collect();
-    Decided { outcomes, changed, in_use, stray }
+    let is_changed = |used: &Use| changed.iter().any(|(workflow, _)| workflow.user_id == used.user_id);
+    let used = used.into_values().filter(is_changed).collect();
+    Decided { outcomes, changed, used, stray }
 }
 
 /// Writes it; whether the relay should look.
-async fn write(tx: &mut Tx, config: &Config, orders: &[&Order], decided: &Decided) -> StoreResult<bool> {
-    let Decided { changed, in_use, stray, .. } = decided;
+async fn write(
+    tx: &mut Tx,
+    config: &Config,
+    orders: &[&Order],
+    (decided, hold): (&Decided, Hold),
+) -> StoreResult<bool> {
+    let Decided { changed, used, stray, .. } = decided;
     outbox::delete(tx, stray).await?;
     workflow_rows::save(tx, changed).await?;
-    agents::count(tx, in_use).await?;
     let last = |workflow: &Workflow| orders.iter().rev().find(|order| order.workflow == workflow.id);
+    let mail_worthy = |w: &Workflow| matches!(w.status, WorkflowStatus::Completed | WorkflowStatus::Failed);
+    let ended = changed.iter().filter(|(w, changes)| mail_worthy(w) && changes.iter().any(|c| c.ended));
+    let ended: Vec<_> = ended.filter_map(|(workflow, _)| Some((workflow, &last(workflow)?.with))).collect();
+    let to_tell = users::by_ids(tx, ended.iter().map(|(workflow, _)| workflow.user_id)).await?;
+    let in_use = match hold {
+        Hold::Late => agents::settle(tx, used).await?,
+        Hold::Early => {
+            let in_use: Vec<_> = used.iter().map(|used| (used.user_id, used.after)).collect();
+            agents::count(tx, &in_use).await?;
+            in_use
+        }
+    };
     // Charges lock trials before subscriptions, each in the order of users; so must refunds.
     let mut refunds: Vec<_> = changed.iter().filter(|(_, changes)| changes.iter().any(|c| c.refund)).collect();
     refunds.sort_by_key(|(workflow, _)| (workflow.charged == Charged::Subscription, workflow.user_id));
@@ -178,13 +243,10 @@ async fn write(tx: &mut Tx, config: &Config, orders: &[&Order], decided: &Decide
             credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, last.with.now).await?;
         }
     }
-    let mail_worthy = |w: &Workflow| matches!(w.status, WorkflowStatus::Completed | WorkflowStatus::Failed);
-    let ended = changed.iter().filter(|(w, changes)| mail_worthy(w) && changes.iter().any(|c| c.ended));
-    let ended: Vec<_> = ended.filter_map(|(workflow, _)| Some((workflow, &last(workflow)?.with))).collect();
-    let announced = announce_ends(tx, config, &ended).await?;
+    let announced = announce_ends(tx, config, (&ended, to_tell)).await?;
     // A claim's own alarm lies in the future and wakes nobody.
     let put = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.put.len() > c.claim.iter().count());
-    let called = call(tx, config, orders, in_use).await?;
+    let called = call(tx, config, orders, &in_use).await?;
     Ok(put || announced || called)
 }
 
@@ -196,9 +258,12 @@ async fn call(tx: &mut Tx, config: &Config, orders: &[&Order], in_use: &[(UserId
 }
 
 /// Mails to the owners of ended workflows who want them; whether there is one to deliver.
-async fn announce_ends(tx: &mut Tx, config: &Config, ended: &[(&Workflow, &Circumstances)]) -> StoreResult<bool> {
+async fn announce_ends(
+    tx: &mut Tx,
+    config: &Config,
+    (ended, owners): (&[(&Workflow, &Circumstances)], Vec<User>),
+) -> StoreResult<bool> {
     let mut announced = false;
-    let owners = users::by_ids(tx, ended.iter().map(|(workflow, _)| workflow.user_id)).await?;
     let owners: BTreeMap<_, _> = owners.into_iter().map(|user| (user.id, user)).collect();
     for (workflow, with) in ended {
         let wants = |user: &&User| match workflow.status {

@@ -5,12 +5,13 @@ use serde_json::json;
 use shared::domain::payment::BillingCycle;
 use shared::domain::status::{Priority, StepStatus};
 use shared::domain::tier::{Tier, Tiers};
-use shared::domain::workflow::{Attempt, Command};
+use shared::domain::workflow::{Agents, Attempt, Command};
 use shared::ids::{UserId, WorkflowId};
 use shared::job::{Job, Lane};
+use shared::store::agents::Use;
 use shared::store::usage::{self, InUse};
 use shared::store::workflows::NewWorkflow;
-use shared::store::{Tx, agents, outbox, subscriptions};
+use shared::store::{StoreError, Tx, agents, outbox, subscriptions};
 use tokio::task::JoinSet;
 
 use super::{MANY, accept, begin, claim, intent, order, parallel, planned};
@@ -220,6 +221,36 @@ both_engines! {
         called.sort_unstable();
         waiting.sort_unstable();
         assert_eq!(called, waiting);
+    }
+
+    async fn what_was_decided_without_a_lock_is_added_unless_it_is_not_right_any_more(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let in_use = |agents, waiting| InUse { agents, waiting, storage: 10 * agents };
+        let settle = async |(before, after), now| {
+            let mut tx = begin(&app).await;
+            agents::count(&mut tx, &[(ada, now)]).await.expect("a count");
+            let before = Agents { limit: Some(2), in_use: in_use(before, 0) };
+            let settled = agents::settle(&mut tx, &[Use { user_id: ada, before, after: in_use(after, 0) }]).await;
+            let stored = usage::in_use(&mut tx, ada).await.expect("a count");
+            match settled {
+                Ok(settled) => {
+                    assert_eq!(settled, [(ada, stored)]);
+                    Some((stored.agents, stored.waiting, stored.storage))
+                }
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Conflict(agents::AGENTS)), "{error}");
+                    assert_eq!(stored, now);
+                    None
+                }
+            }
+        };
+        let (starts, ends) = ((0, 1), (1, 0));
+        assert_eq!(settle(starts, in_use(0, 0)).await, Some((1, 0, 10)), "nobody has changed it");
+        assert_eq!(settle(starts, in_use(1, 0)).await, Some((2, 0, 20)), "the last agent was free");
+        assert_eq!(settle(starts, in_use(2, 0)).await, None, "there are no more");
+        assert_eq!(settle(starts, in_use(1, 1)).await, None, "somebody was first");
+        assert_eq!(settle(ends, in_use(2, 0)).await, Some((1, 0, 10)));
+        assert_eq!(settle(ends, in_use(2, 1)).await, None, "somebody is to be called");
     }
 
     async fn what_was_counted_too_low_holds_nobody_up(app: App) {

@@ -3,6 +3,8 @@
 //! On `PostgreSQL` workflows are locked first, then the rows of `in_use`, then trials and subscriptions, each in the
 //! order of ids. Whoever changes a plan holds the subscription, and must not ask for `in_use` any more: it calls
 //! [`look_again`], and a job does the rest.
+//!
+//! Nearly everything that an account does changes its row, so it is locked as late as can be: see [`settle`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{ColumnIndex, FromRow, QueryBuilder, Row};
 
 use super::credits::subscribed;
-use super::{INSERT_END, StoreResult, Tx, batch, insert_into, outbox, pieces};
+use super::{INSERT_END, StoreError, StoreResult, Tx, batch, insert_into, outbox, pieces};
 use crate::domain::entitlement::{Subscribed, tier};
 use crate::domain::status::Priority;
 use crate::domain::tier::Tiers;
@@ -61,9 +63,18 @@ impl Owner {
 
 /// Reads what accounts use and keeps it locked, in the order of users so that no two wait for each other.
 pub async fn lock(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResult<Vec<Owner>> {
+    let end = tx.either("", " for update of i");
+    owners(tx, users, end).await
+}
+
+/// Reads what accounts use, which others may change meanwhile.
+pub async fn read(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResult<Vec<Owner>> {
+    owners(tx, users, "").await
+}
+
+async fn owners(tx: &mut Tx, users: impl Iterator<Item = UserId>, lock: &'static str) -> StoreResult<Vec<Owner>> {
     let users: Vec<_> = users.collect::<BTreeSet<_>>().into_iter().collect();
     let mut owners = Vec::with_capacity(users.len());
-    let end = tx.either(") order by i.user_id", ") order by i.user_id for update of i");
     for piece in pieces(&users) {
         owners.extend(on!(tx, |c| {
             let mut q = QueryBuilder::new(concat!(
@@ -72,11 +83,45 @@ pub async fn lock(tx: &mut Tx, users: impl Iterator<Item = UserId>) -> StoreResu
                 " from in_use i left join subscriptions s on s.user_id = i.user_id where i.user_id in (",
             ));
             piece.push_list(&mut q);
-            q.push(end);
+            q.push(") order by i.user_id").push(lock);
             q.build_query_as::<Owner>().fetch_all(&mut *c).await?
         }));
     }
     Ok(owners)
+}
+
+/// What an account used when it was read, and what it uses with what was decided then.
+#[derive(Debug, Clone, Copy)]
+pub struct Use {
+    /// The account.
+    pub user_id: UserId,
+    /// What there was when it was read.
+    pub before: Agents,
+    /// What is used with what was decided.
+    pub after: InUse,
+}
+
+/// What [`StoreError::Conflict`] of [`settle`] is about.
+pub const AGENTS: &str = "agents";
+
+/// Locks what accounts use and adds what was decided when it was [`read`] without a lock; gives what is used now.
+///
+/// Only for decisions by which nobody got in line. [`StoreError::Conflict`]: others have changed it so that these would
+/// not be right any more, since somebody is in line now, or more agents were given away than there are.
+pub async fn settle(tx: &mut Tx, wanted: &[Use]) -> StoreResult<Vec<(UserId, InUse)>> {
+    let locked = lock(tx, wanted.iter().map(|used| used.user_id)).await?;
+    let locked: BTreeMap<_, _> = locked.into_iter().map(|owner| (owner.user_id, owner.in_use)).collect();
+    let mut settled = Vec::with_capacity(wanted.len());
+    for Use { user_id, before, after } in wanted {
+        let now = locked.get(user_id).copied().unwrap_or_default();
+        let then = Agents { in_use: now + (*after - before.in_use), ..*before };
+        if now != before.in_use && (now.waiting > 0 || then.free() < 0) {
+            return Err(StoreError::Conflict(AGENTS));
+        }
+        settled.push((*user_id, then.in_use));
+    }
+    count(tx, &settled).await?;
+    Ok(settled)
 }
 
 /// Writes what accounts use, whose rows [`lock`] has read.

@@ -84,6 +84,11 @@ impl Agents {
         self.limit.map_or(i64::MAX, |limit| limit - self.in_use.agents)
     }
 
+    /// Whether so many steps more can start, and nobody is in line.
+    pub fn are_plenty(&self, steps: i64) -> bool {
+        self.in_use.waiting <= 0 && self.free() >= steps
+    }
+
     /// How many of the steps in line can start: those that came first are to be called.
     pub fn to_call(&self) -> i64 {
         self.free().clamp(0, self.in_use.waiting.max(0))
