@@ -115,6 +115,9 @@ impl<W: Together> Lanes<W> {
 
     async fn run(&self, go: &mut Vec<Wanted<W>>) {
         go.retain(|(_, reply)| !(W::NEEDS_CALLER && reply.is_closed()));
+        if go.is_empty() {
+            return;
+        }
         let (wanted, replies): (Vec<_>, Vec<_>) = go.drain(..).unzip();
         // The next go must not suffer from this one.
         let Ok(outcomes) = AssertUnwindSafe(all_or_each(&self.work, &wanted)).catch_unwind().await else {

@@ -15,13 +15,28 @@ use tokio::time::timeout;
 use super::memory::MemoryLimiter;
 use super::outage::Outage;
 use super::scripts::{ADMIT, RELEASE};
-use super::{Ask, Fill, Standing};
+use super::{Ask, Fill, Standing, Window};
+use crate::batcher::{Batcher, Together};
+use crate::store::StoreResult;
+
+/// The most questions of one call, which Redis answers before it turns to anybody else.
+const BATCH: usize = 64;
+/// Calls at once: one that has no answer must not hold up all others.
+const LANES: usize = 2;
 
 /// A limiter on a Redis server. Cloning shares it.
 #[derive(Clone)]
 pub struct RedisLimiter(Arc<Inner>);
 
 struct Inner {
+    link: Arc<Link>,
+    /// Those who ask at the same time share a call.
+    asking: Batcher<Asking>,
+    stand_in: MemoryLimiter,
+}
+
+/// The way to Redis.
+struct Link {
     /// Its own, since what is asked here has to be answered sooner than what the queue asks.
     connection: ConnectionManager,
     prefix: String,
@@ -29,76 +44,122 @@ struct Inner {
     admit: Script,
     release: Script,
     outage: Outage,
-    stand_in: MemoryLimiter,
 }
 
 impl RedisLimiter {
     pub(super) async fn connect(url: &SecretString, prefix: &str, patience: Duration) -> Result<Self, RedisError> {
         let client = crate::queue::redis_client(url)?;
         let connection = client.get_connection_manager_with_config(manager_config(patience)).await?;
-        Ok(Self(Arc::new(Inner {
+        let link = Arc::new(Link {
             connection,
             prefix: prefix.to_owned(),
             patience,
             admit: Script::new(ADMIT),
             release: Script::new(RELEASE),
             outage: Outage::default(),
-            stand_in: MemoryLimiter::default(),
-        })))
+        });
+        let asking = Batcher::start(LANES, BATCH, Asking(Arc::clone(&link)));
+        Ok(Self(Arc::new(Inner { link, asking, stand_in: MemoryLimiter::default() })))
     }
 
     pub(super) async fn admit(&self, ask: &Ask<'_>) -> Standing {
-        match self.run::<(bool, Vec<i64>)>(&self.admission(ask)).await {
-            Some((allowed, fills)) => ask.standing(allowed, read(&fills)),
-            None => self.0.stand_in.admit(ask),
+        let question =
+            Question { key: self.0.link.key(ask.key), windows: ask.windows.to_vec(), count: ask.count, now: ask.now };
+        match self.0.asking.ask(question).await {
+            Some(Ok(Some(Answer { allowed, fills }))) => ask.standing(allowed, fills),
+            _ => self.0.stand_in.admit(ask),
         }
     }
 
     pub(super) async fn release(&self, key: &str, at: i64) {
-        let mut call = self.0.release.prepare_invoke();
-        call.key(self.key(key)).arg(at);
+        let link = &self.0.link;
+        let mut call = link.release.prepare_invoke();
+        call.key(link.key(key)).arg(at);
         // What Redis does not know may have been let in while it was away.
-        if self.run::<u32>(&call).await != Some(1) {
+        if link.run::<u32>(&call).await != Some(1) {
             self.0.stand_in.release(key, at);
         }
     }
+}
 
-    fn admission(&self, ask: &Ask<'_>) -> ScriptInvocation<'_> {
+/// An [`Ask`] on its way to Redis.
+struct Question {
+    key: String,
+    windows: Vec<Window>,
+    count: u32,
+    now: i64,
+}
+
+/// What Redis says.
+struct Answer {
+    allowed: bool,
+    fills: Vec<Fill>,
+}
+
+/// Asks Redis, many questions with one call.
+struct Asking(Arc<Link>);
+
+impl Together for Asking {
+    type Item = Question;
+    /// None if Redis is away.
+    type Answer = Option<Answer>;
+    const NEEDS_CALLER: bool = true;
+
+    async fn run(&self, questions: &[Question]) -> StoreResult<Vec<Option<Answer>>> {
+        let Self(link) = self;
+        let mut call = link.admit.prepare_invoke();
+        for question in questions {
+            question.add_to(&mut call);
+        }
+        let said = link.run::<Vec<i64>>(&call).await;
+        let mut said = said.as_deref();
+        Ok(questions.iter().map(|question| said.as_mut().and_then(|said| question.read(said))).collect())
+    }
+}
+
+impl Question {
+    fn add_to(&self, call: &mut ScriptInvocation<'_>) {
+        let ask = Ask { key: &self.key, windows: &self.windows, count: self.count, now: self.now };
         let longest = ask.longest();
-        let mut call = self.0.admit.prepare_invoke();
-        call.key(self.key(ask.key)).arg(ask.now).arg(ask.count);
-        call.arg(ask.now.saturating_sub(longest)).arg((longest as u64).div_ceil(1_000));
+        call.key(ask.key).arg(ask.now).arg(ask.count);
+        call.arg(ask.now.saturating_sub(longest)).arg((longest as u64).div_ceil(1_000)).arg(ask.windows.len());
         for window in ask.windows {
             call.arg(format!("({}", window.since(ask.now))).arg(window.limit);
         }
-        call
     }
 
-    /// What the script answers; none if Redis is away.
+    /// Takes the answer to this question off the front of what the script says.
+    fn read(&self, said: &mut &[i64]) -> Option<Answer> {
+        let (allowed, rest) = said.split_first()?;
+        let (fills, rest) = rest.split_at_checked(2 * self.windows.len())?;
+        *said = rest;
+        let fills = fills.as_chunks::<2>().0.iter();
+        let fills = fills.map(|&[used, at]| Fill { used: used as usize, waits_for: (at >= 0).then_some(at) });
+        Some(Answer { allowed: *allowed == 1, fills: fills.collect() })
+    }
+}
+
+impl Link {
+    /// What a script answers; none if Redis is away.
     async fn run<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Option<T> {
-        let turn = self.0.outage.turn(Instant::now())?;
-        let mut connection = self.0.connection.clone();
-        let answer = timeout(self.0.patience, call.invoke_async(&mut connection)).await;
+        let turn = self.outage.turn(Instant::now())?;
+        let mut connection = self.connection.clone();
+        let answer = timeout(self.patience, call.invoke_async(&mut connection)).await;
         match answer.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
             Ok(answer) => {
-                self.0.outage.answered(turn);
+                self.outage.answered(turn);
                 Some(answer)
             }
             Err(error) => {
-                self.0.outage.failed(&error, Instant::now());
+                self.outage.failed(&error, Instant::now());
                 None
             }
         }
     }
 
     fn key(&self, key: &str) -> String {
-        format!("{}{key}", self.0.prefix)
+        format!("{}{key}", self.prefix)
     }
-}
-
-/// From pairs of numbers, as the script gives them.
-fn read(fills: &[i64]) -> impl Iterator<Item = Fill> {
-    fills.as_chunks::<2>().0.iter().map(|&[used, at]| Fill { used: used as usize, waits_for: (at >= 0).then_some(at) })
 }
 
 fn manager_config(patience: Duration) -> ConnectionManagerConfig {

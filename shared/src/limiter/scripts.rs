@@ -4,29 +4,38 @@
 //! are µs since 1970 and stay below 2^53, so that they are exact as the doubles that scores and Lua's numbers are. Lua
 //! would write them with 14 digits, so every text with a time in it comes from the caller.
 
-/// KEYS: log; ARGV: now, how many, the last time to forget, how long to keep the log in ms, and for each window the
-/// lower bound of its scores and its limit. Answers whether they were let in, and for each window how many count in it
-/// and the time that `Fill::waits_for` is about, or -1.
+/// KEYS: a log for each who asks; ARGV, for each: now, how many, the last time to forget, how long to keep the log in ms,
+/// the number of windows, and for each window the lower bound of its scores and its limit. Answers for each whether they
+/// were let in, and for each window how many count in it and the time that `Fill::waits_for` is about, or -1.
 pub(super) const ADMIT: &str = "
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
-local count, allowed = tonumber(ARGV[2]), 1
-for i = 5, #ARGV, 2 do
-  if redis.call('ZCOUNT', KEYS[1], ARGV[i], '+inf') + count > tonumber(ARGV[i + 1]) then allowed = 0 end
+local answer, arg = {}, 1
+for _, log in ipairs(KEYS) do
+  local now, count, first = ARGV[arg], tonumber(ARGV[arg + 1]), arg + 5
+  local last = first + 2 * tonumber(ARGV[arg + 4]) - 1
+  redis.call('ZREMRANGEBYSCORE', log, '-inf', ARGV[arg + 2])
+  local used, allowed = {}, 1
+  for i = first, last, 2 do
+    used[i] = redis.call('ZCOUNT', log, ARGV[i], '+inf')
+    if used[i] + count > tonumber(ARGV[i + 1]) then allowed = 0 end
+  end
+  local taken = allowed * count
+  if taken > 0 then
+    local same = redis.call('ZCOUNT', log, now, now)
+    for n = same, same + taken - 1 do redis.call('ZADD', log, now, now .. ':' .. n) end
+    redis.call('PEXPIRE', log, ARGV[arg + 3])
+  end
+  answer[#answer + 1] = allowed
+  local total = redis.call('ZCARD', log)
+  for i = first, last, 2 do
+    local full = used[i] + taken
+    local at = total - full + math.max(full + count - tonumber(ARGV[i + 1]), 1) - 1
+    local entry = redis.call('ZRANGE', log, at, at, 'WITHSCORES')
+    answer[#answer + 1] = full
+    answer[#answer + 1] = tonumber(entry[2] or -1)
+  end
+  arg = last + 1
 end
-if allowed == 1 and count > 0 then
-  local same = redis.call('ZCOUNT', KEYS[1], ARGV[1], ARGV[1])
-  for n = same, same + count - 1 do redis.call('ZADD', KEYS[1], ARGV[1], ARGV[1] .. ':' .. n) end
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-end
-local total, fills = redis.call('ZCARD', KEYS[1]), {}
-for i = 5, #ARGV, 2 do
-  local used = redis.call('ZCOUNT', KEYS[1], ARGV[i], '+inf')
-  local last = total - used + math.max(used + count - tonumber(ARGV[i + 1]), 1) - 1
-  local entry = redis.call('ZRANGE', KEYS[1], last, last, 'WITHSCORES')
-  fills[#fills + 1] = used
-  fills[#fills + 1] = tonumber(entry[2] or -1)
-end
-return {allowed, fills}";
+return answer";
 
 /// KEYS: log; ARGV: time. Answers how many were taken out: one, or none if none has that time.
 pub(super) const RELEASE: &str = "
