@@ -220,13 +220,12 @@ async fn write(
     (decided, hold): (&Decided, Hold),
 ) -> StoreResult<bool> {
     let Decided { changed, used, stray, .. } = decided;
-    outbox::delete(tx, stray).await?;
     workflow_rows::save(tx, changed).await?;
     let last = |workflow: &Workflow| orders.iter().rev().find(|order| order.workflow == workflow.id);
     let mail_worthy = |w: &Workflow| matches!(w.status, WorkflowStatus::Completed | WorkflowStatus::Failed);
     let ended = changed.iter().filter(|(w, changes)| mail_worthy(w) && changes.iter().any(|c| c.ended));
     let ended: Vec<_> = ended.filter_map(|(workflow, _)| Some((workflow, &last(workflow)?.with))).collect();
-    let to_tell = users::by_ids(tx, ended.iter().map(|(workflow, _)| workflow.user_id)).await?;
+    let announced = announce_ends(tx, config, &ended).await?;
     let in_use = match hold {
         Hold::Late => agents::settle(tx, used).await?,
         Hold::Early => {
@@ -235,6 +234,8 @@ async fn write(
             in_use
         }
     };
+    // Nobody can have locked their workflows first, since there are none any more: so only now.
+    outbox::delete(tx, stray).await?;
     // Charges lock trials before subscriptions, each in the order of users; so must refunds.
     let mut refunds: Vec<_> = changed.iter().filter(|(_, changes)| changes.iter().any(|c| c.refund)).collect();
     refunds.sort_by_key(|(workflow, _)| (workflow.charged == Charged::Subscription, workflow.user_id));
@@ -243,7 +244,6 @@ async fn write(
             credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, last.with.now).await?;
         }
     }
-    let announced = announce_ends(tx, config, (&ended, to_tell)).await?;
     // A claim's own alarm lies in the future and wakes nobody.
     let put = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.put.len() > c.claim.iter().count());
     let called = call(tx, config, orders, &in_use).await?;
@@ -258,12 +258,9 @@ async fn call(tx: &mut Tx, config: &Config, orders: &[&Order], in_use: &[(UserId
 }
 
 /// Mails to the owners of ended workflows who want them; whether there is one to deliver.
-async fn announce_ends(
-    tx: &mut Tx,
-    config: &Config,
-    (ended, owners): (&[(&Workflow, &Circumstances)], Vec<User>),
-) -> StoreResult<bool> {
+async fn announce_ends(tx: &mut Tx, config: &Config, ended: &[(&Workflow, &Circumstances)]) -> StoreResult<bool> {
     let mut announced = false;
+    let owners = users::by_ids(tx, ended.iter().map(|(workflow, _)| workflow.user_id)).await?;
     let owners: BTreeMap<_, _> = owners.into_iter().map(|user| (user.id, user)).collect();
     for (workflow, with) in ended {
         let wants = |user: &&User| match workflow.status {

@@ -6,13 +6,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::TryFutureExt;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde_json::Value;
 use shared::job::Lane;
 use shared::queue::QueueError;
 use shared::services::Services;
-use shared::store::{StoreError, outbox};
+use shared::store::{StoreError, StoreResult, outbox};
 use tokio_util::sync::CancellationToken;
 
 /// The longest sleep: what is due although nobody called waits no longer than this.
@@ -58,12 +57,12 @@ pub async fn run(services: Services, stop: CancellationToken) {
 /// Pushes what is due in every lane; gives how long there is nothing more to do.
 pub async fn relay_once(services: &Services) -> Result<Duration, RelayError> {
     let now = services.clock.now();
-    let rooms = try_join_all(Lane::ALL.map(|lane| services.queue.room(lane))).map_err(RelayError::from);
-    let (due, rooms) = futures_util::try_join!(next_due(services), rooms)?;
+    let rooms = join_all(Lane::ALL.map(|lane| services.queue.room(lane)));
+    let (due, rooms) = futures_util::join!(next_due(services), rooms);
     let mut pause = POLL;
-    for ((lane, due), room) in Lane::ALL.into_iter().zip(due).zip(rooms) {
+    for ((lane, due), room) in Lane::ALL.into_iter().zip(due?).zip(rooms) {
         let rest = match due {
-            Some(due) if due <= now => relay_lane(services, lane, room.min(BATCH), now).await?,
+            Some(due) if due <= now => relay_lane(services, lane, room?.min(BATCH), now).await?,
             Some(due) => (due - now).to_std().unwrap_or(POLL),
             None => POLL,
         };
@@ -72,9 +71,9 @@ pub async fn relay_once(services: &Services) -> Result<Duration, RelayError> {
     Ok(pause)
 }
 
-async fn next_due(services: &Services) -> Result<[Option<DateTime<Utc>>; 3], RelayError> {
+async fn next_due(services: &Services) -> StoreResult<[Option<DateTime<Utc>>; 3]> {
     let mut reader = services.db.read().await?;
-    Ok(outbox::next_due(&mut reader).await?)
+    outbox::next_due(&mut reader).await
 }
 
 async fn relay_lane(services: &Services, lane: Lane, room: usize, now: DateTime<Utc>) -> Result<Duration, RelayError> {

@@ -19,6 +19,11 @@ use super::group_commit::{Member, Writer};
 /// After this time a connection may have been lost unnoticed.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Plans are kept, and a table that was small or empty when one was made, as the outbox often is, would be read from end to
+/// end when it is large. What has no index is still read so, and must not be compiled first because the planner puts a
+/// high price on it.
+const BY_INDEX: &str = "set enable_seqscan = off; set jit = off";
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// What can go wrong between us and the database.
@@ -155,10 +160,7 @@ impl Db {
             })
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // Plans are kept, and a table that was small or empty when one was made, as the outbox often is,
-                    // would be read from end to end when it is large. What has no index is still read so, and must not
-                    // be compiled first because the planner puts a high price on it.
-                    connection.execute("set enable_seqscan = off; set jit = off").await?;
+                    connection.execute(BY_INDEX).await?;
                     Ok(())
                 })
             })
@@ -177,7 +179,12 @@ impl Db {
                 MIGRATIONS.run(&mut *connection).await?;
                 sqlx::query("pragma temp_store = memory").execute(&mut *connection).await?;
             }
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                connection.execute("set enable_seqscan = on").await?;
+                MIGRATIONS.run(&mut *connection).await?;
+                connection.execute(BY_INDEX).await?;
+            }
         }
         Ok(())
     }
@@ -263,6 +270,14 @@ impl Tx {
             Self::Postgres(tx) => Conn::Postgres(tx),
             Self::PostgresRead(c) => Conn::Postgres(c),
         }
+    }
+
+    /// Has the rest of the transaction read tables from end to end where it needs most of their rows.
+    pub async fn read_whole_tables(&mut self) -> StoreResult<()> {
+        if let Conn::Postgres(connection) = self.conn() {
+            connection.execute("set local enable_seqscan = on").await?;
+        }
+        Ok(())
     }
 
     /// Whether whoever writes is alone with the database, so that nothing needs to be locked against others.

@@ -58,11 +58,12 @@ pub async fn is_open(tx: &mut Tx, job: &Job) -> StoreResult<bool> {
     Ok(rows > 0)
 }
 
-/// Takes up to `limit` due jobs of a lane, the longest due first, and moves their due time ahead.
+/// Takes up to `limit` due jobs of a lane, the longest due first, and moves their due time ahead. For a transaction that
+/// does nothing else: on `PostgreSQL` it is not waited for until it is on the disk.
 pub async fn take_due(tx: &mut Tx, lane: Lane, now: DateTime<Utc>, limit: i64) -> StoreResult<Vec<Job>> {
     // An update gives its rows in any order and tells new values only, so the old due time is kept beside the new one.
-    // If PostgreSQL breaks down the moment after, the rows may be due as before: they are handed out again, which costs
-    // less than to wait for its disk each time.
+    // If PostgreSQL breaks down the moment after, the rows are due as before and handed out again, which costs less than
+    // waiting for its disk each time.
     macro_rules! take {
         ($lock:literal, $commit:literal) => {
             concat!(
@@ -128,12 +129,11 @@ pub async fn count(tx: &mut Tx, lane: Lane) -> StoreResult<i64> {
 
 /// Makes rows due now whose delivery has been tried in vain at least `pushes` times; gives their number.
 pub async fn requeue(tx: &mut Tx, now: DateTime<Utc>, pushes: i64) -> StoreResult<u64> {
-    Ok(on!(tx, |c| {
-        sqlx::query("update outbox set due_at = $1, pushes = 0 where pushes >= $2 and due_at > $1")
-            .bind(now)
-            .bind(pushes)
-            .execute(&mut *c)
-            .await?
-            .rows_affected()
-    }))
+    // Whoever holds a row is dealing with it, and may wait for who holds another.
+    let sql = tx.either(
+        "update outbox set due_at = $1, pushes = 0 where pushes >= $2 and due_at > $1",
+        "update outbox set due_at = $1, pushes = 0 where key in
+         (select key from outbox where pushes >= $2 and due_at > $1 for update skip locked)",
+    );
+    Ok(on!(tx, |c| { sqlx::query(sql).bind(now).bind(pushes).execute(&mut *c).await?.rows_affected() }))
 }

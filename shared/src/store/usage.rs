@@ -66,6 +66,7 @@ impl From<Compared> for Miscount {
 /// Counts again what accounts use of which something else was counted, and has their waiting steps called; gives these
 /// accounts.
 pub async fn recount(tx: &mut Tx, now: DateTime<Utc>) -> StoreResult<Vec<UserId>> {
+    tx.read_whole_tables().await?;
     let users: Vec<_> = miscounts(tx).await?.into_iter().map(|miscount| miscount.user).collect();
     agents::lock(tx, users.iter().copied()).await?;
     // Once more, since nothing of theirs moves now.

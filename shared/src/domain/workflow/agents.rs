@@ -84,9 +84,10 @@ impl Agents {
         self.limit.map_or(i64::MAX, |limit| limit - self.in_use.agents)
     }
 
-    /// Whether so many steps more can start, and nobody is in line.
-    pub fn are_plenty(&self, steps: i64) -> bool {
-        self.in_use.waiting <= 0 && self.free() >= steps
+    /// Whether more are free than so many orders can take, each of which takes one, so that none of them gets a step in
+    /// line; and whether nobody is in line.
+    pub fn are_plenty(&self, orders: i64) -> bool {
+        self.in_use.waiting <= 0 && self.free() > orders
     }
 
     /// How many of the steps in line can start: those that came first are to be called.
