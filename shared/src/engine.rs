@@ -3,23 +3,26 @@
 //! There is no orchestrator process to crash: whoever has something to tell a workflow loads it under a lock, lets the
 //! pure aggregate decide, and saves rows, audit entries, outbox rows, refunds and mails together.
 
+mod announce;
+mod known;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
 use crate::config::Config;
-use crate::domain::status::{Charged, StepStatus, WorkflowStatus};
+use crate::domain::status::{Charged, WorkflowStatus};
 use crate::domain::tier::Tiers;
-use crate::domain::workflow::{Changes, Circumstances, Claim, Command, InUse, Refusal, Step, Workflow};
-use crate::email::{Mail, WorkflowFailed, WorkflowFinished};
+use crate::domain::workflow::{Changes, Circumstances, Claim, Command, InUse, Refusal, Workflow};
 use crate::ids::{UserId, WorkflowId};
 use crate::job::Job;
 use crate::store::agents::{self, Owner, Use};
-use crate::store::users::User;
 use crate::store::workflows::NewWorkflow;
-use crate::store::{Db, StoreError, StoreResult, Tx, credits, mails, outbox, users, workflow_rows};
+use crate::store::{Db, StoreError, StoreResult, Tx, credits, outbox, workflow_rows};
+
+use self::announce::announce_ends;
+pub use self::known::Known;
 
 /// A command with its addressee and circumstances.
 #[derive(Debug, Clone)]
@@ -57,42 +60,6 @@ pub struct Applied {
     pub outcomes: Vec<Outcome>,
     /// Whether rows were put into the outbox, so that the relay should look.
     pub wake: bool,
-}
-
-/// The steps of workflows that have steps running, as this process wrote them last. They need not be read again if
-/// nobody has changed the workflow meanwhile, which the locked row tells: every change adds to the audit trail, whose
-/// head stands for all of it, but for heartbeats and for what a step in line says it waits for. Nothing but a claim asks
-/// until when a lease runs, so workflows with a claim are read.
-#[derive(Debug, Default)]
-pub struct Known(Mutex<HashMap<WorkflowId, (AuditHead, Vec<Step>)>>);
-
-/// The hash of a workflow's newest audit entry.
-type AuditHead = String;
-
-impl Known {
-    /// The most workflows: as many as one process works on at once by default.
-    const MOST: usize = 128;
-
-    fn take(&self, workflow: WorkflowId, head: &str) -> Option<Vec<Step>> {
-        self.all().remove(&workflow).filter(|(known, _)| known == head).map(|(_, steps)| steps)
-    }
-
-    fn keep(&self, written: impl Iterator<Item = Workflow>) {
-        let mut all = self.all();
-        for workflow in written.filter(|w| w.steps.iter().any(|step| step.status == StepStatus::Running)) {
-            if all.len() >= Self::MOST
-                && !all.contains_key(&workflow.id)
-                && let Some(other) = all.keys().next().copied()
-            {
-                all.remove(&other);
-            }
-            all.insert(workflow.id, (workflow.audit_hash, workflow.steps));
-        }
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<WorkflowId, (AuditHead, Vec<Step>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Carries out orders in one transaction, in their order.
@@ -149,13 +116,16 @@ async fn owners(
     let users = || loaded.iter().map(|workflow| workflow.user_id);
     if let (Hold::Late, Some(last)) = (hold, orders.last()) {
         let owner_of: HashMap<_, _> = loaded.iter().map(|workflow| (workflow.id, workflow.user_id)).collect();
-        let mut steps = HashMap::<_, i64>::with_capacity(loaded.len());
+        let mut orders_of = HashMap::<_, i64>::with_capacity(loaded.len());
         for user in orders.iter().filter_map(|order| owner_of.get(&order.workflow)) {
-            *steps.entry(*user).or_default() += 1;
+            *orders_of.entry(*user).or_default() += 1;
         }
-        let most = |user: &UserId| steps.get(user).copied().unwrap_or_default();
         let owners = agents::read(tx, users()).await?;
-        if owners.iter().all(|owner| owner.agents(tiers, last.with.now).are_plenty(most(&owner.user_id))) {
+        let plenty = |owner: &Owner| {
+            let theirs = orders_of.get(&owner.user_id).copied().unwrap_or_default();
+            owner.agents(tiers, last.with.now).are_plenty(theirs)
+        };
+        if owners.iter().all(plenty) {
             return Ok((owners, Hold::Late));
         }
     }
@@ -255,58 +225,6 @@ async fn call(tx: &mut Tx, config: &Config, orders: &[&Order], in_use: &[(UserId
     let Some(last) = orders.last() else { return Ok(false) };
     let with_waiting: Vec<_> = in_use.iter().filter(|(_, in_use)| in_use.waiting > 0).map(|(user, _)| *user).collect();
     agents::let_in(tx, &config.tiers, with_waiting.into_iter(), last.with.now).await
-}
-
-/// Mails to the owners of ended workflows who want them; whether there is one to deliver.
-async fn announce_ends(tx: &mut Tx, config: &Config, ended: &[(&Workflow, &Circumstances)]) -> StoreResult<bool> {
-    let mut announced = false;
-    let owners = users::by_ids(tx, ended.iter().map(|(workflow, _)| workflow.user_id)).await?;
-    let owners: BTreeMap<_, _> = owners.into_iter().map(|user| (user.id, user)).collect();
-    for (workflow, with) in ended {
-        let wants = |user: &&User| match workflow.status {
-            WorkflowStatus::Failed => user.mail_on_failure,
-            _ => user.mail_on_finish,
-        };
-        if let Some(user) = owners.get(&workflow.user_id).filter(wants) {
-            announce_end(tx, config, (workflow, user), with).await?;
-            announced = true;
-        }
-    }
-    Ok(announced)
-}
-
-async fn announce_end(
-    tx: &mut Tx,
-    config: &Config,
-    (workflow, user): (&Workflow, &User),
-    with: &Circumstances,
-) -> StoreResult<()> {
-    let Some(origin) = crate::store::workflows::origin(tx, workflow.id).await? else { return Ok(()) };
-    let link = config.link(&format!("/api/v1/workflows/{}", workflow.id));
-    let mail = if workflow.status == WorkflowStatus::Failed {
-        let step = workflow.steps.iter().find(|s| s.status == StepStatus::Failed);
-        Mail::WorkflowFailed(WorkflowFailed {
-            name: user.full_name.clone(),
-            link,
-            intent: origin.intent,
-            failed_step: step.map(|s| s.id.clone()),
-            error: workflow.error.clone().unwrap_or_default(),
-            failed_at: with.now,
-        })
-    } else {
-        let done = workflow.steps.iter().filter(|s| s.status == StepStatus::Completed).count();
-        Mail::WorkflowFinished(WorkflowFinished {
-            name: user.full_name.clone(),
-            link,
-            intent: origin.intent,
-            steps_completed: done as i64,
-            finished_at: with.now,
-        })
-    };
-    // A resumed workflow may end again: each end has its own mail.
-    let occasion = format!("{}:{}", workflow.id, workflow.audit_seq);
-    mails::put(tx, (workflow.user_id, &user.email), &mail, &occasion, with.now).await?;
-    Ok(())
 }
 
 /// The scope that a workflow's templates see.
