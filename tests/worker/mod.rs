@@ -2,3 +2,4 @@
 
 mod account_jobs;
 mod queue_faults;
+mod relay;
