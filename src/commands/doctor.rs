@@ -110,18 +110,14 @@ async fn check_stored(db: &Db, report: &mut Report) {
 }
 
 async fn check_credits(db: &Db) -> anyhow::Result<String> {
-    let mut tx = db.snapshot().await?;
-    tx.read_whole_tables().await?;
-    let unbalanced = credits::unbalanced(&mut tx).await?;
+    let unbalanced = credits::unbalanced(&mut db.snapshot().await?).await?;
     let tell = |(user, balance, sum)| format!("account {user} has {balance}, its ledger says {sum}");
     all_sound(unbalanced.into_iter().map(tell).collect())?;
     Ok("every balance is the sum of its ledger".to_owned())
 }
 
 async fn check_usage(db: &Db) -> anyhow::Result<String> {
-    let mut tx = db.snapshot().await?;
-    tx.read_whole_tables().await?;
-    let miscounts = usage::miscounts(&mut tx).await?;
+    let miscounts = usage::miscounts(&mut db.snapshot().await?).await?;
     let words = |of: InUse| format!("{} running, {} waiting, {} bytes", of.agents, of.waiting, of.storage);
     let tell = |of: Miscount| format!("account {} counts {}, but has {}", of.user, words(of.counted), words(of.stored));
     let faults: Vec<_> = miscounts.into_iter().map(tell).collect();

@@ -10,8 +10,15 @@ use shared::services::Services;
 use shared::store::outbox;
 use tokio::task::block_in_place;
 
-use crate::harness::engines::both_engines;
+use crate::harness::engines::{App, both_engines};
 use crate::harness::redis::RedisServer;
+
+/// Makes a job due now.
+async fn put(app: &App, job: &Job) {
+    let mut tx = app.services.db.begin().await.expect("a transaction");
+    outbox::put(&mut tx, &[(job.clone(), app.clock.now())]).await.expect("a row");
+    tx.commit().await.expect("a commit");
+}
 
 both_engines! {
     async fn without_its_queue_it_rests_while_nothing_is_due_and_takes_nothing_when_something_is(app: App) {
@@ -28,9 +35,7 @@ both_engines! {
         assert_eq!(relay_once(&services).await.expect("nothing to do"), Duration::from_secs(1));
 
         let job = Job::LetIn { user };
-        let mut tx = app.services.db.begin().await.expect("a transaction");
-        outbox::put(&mut tx, &[(job.clone(), now)]).await.expect("a row");
-        tx.commit().await.expect("a commit");
+        put(&app, &job).await;
         assert!(matches!(relay_once(&services).await, Err(RelayError::Queue(_))));
         let mut tx = app.services.db.begin().await.expect("a transaction");
         assert_eq!(outbox::take_due(&mut tx, job.lane(), now, 10).await.expect("rows"), [job]);
@@ -42,9 +47,7 @@ both_engines! {
         let lane = job.lane();
         let queue = Queue::memory();
         let services = Services { queue: queue.clone(), ..app.services.clone() };
-        let mut tx = app.services.db.begin().await.expect("a transaction");
-        outbox::put(&mut tx, &[(job, app.clock.now())]).await.expect("a row");
-        tx.commit().await.expect("a commit");
+        put(&app, &job).await;
         let room = queue.room(lane).await.expect("room");
         queue.push(lane, &vec![serde_json::Value::Null; room]).await.expect("a push");
         assert_eq!(relay_once(&services).await.expect("a full lane"), Duration::from_millis(10));

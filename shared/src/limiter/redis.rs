@@ -66,7 +66,7 @@ impl RedisLimiter {
         let question =
             Question { key: self.0.link.key(ask.key), windows: ask.windows.to_vec(), count: ask.count, now: ask.now };
         match self.0.asking.ask(question).await {
-            Some(Ok(Some(Answer { allowed, fills }))) => ask.standing(allowed, fills),
+            Some(Ok(Some(standing))) => standing,
             _ => self.0.stand_in.admit(ask),
         }
     }
@@ -90,22 +90,16 @@ struct Question {
     now: i64,
 }
 
-/// What Redis says.
-struct Answer {
-    allowed: bool,
-    fills: Vec<Fill>,
-}
-
 /// Asks Redis, many questions with one call.
 struct Asking(Arc<Link>);
 
 impl Together for Asking {
     type Item = Question;
     /// None if Redis is away.
-    type Answer = Option<Answer>;
+    type Answer = Option<Standing>;
     const NEEDS_CALLER: bool = true;
 
-    async fn run(&self, questions: &[Question]) -> StoreResult<Vec<Option<Answer>>> {
+    async fn run(&self, questions: &[Question]) -> StoreResult<Vec<Option<Standing>>> {
         let Self(link) = self;
         let mut call = link.admit.prepare_invoke();
         for question in questions {
@@ -118,8 +112,12 @@ impl Together for Asking {
 }
 
 impl Question {
+    fn ask(&self) -> Ask<'_> {
+        Ask { key: &self.key, windows: &self.windows, count: self.count, now: self.now }
+    }
+
     fn add_to(&self, call: &mut ScriptInvocation<'_>) {
-        let ask = Ask { key: &self.key, windows: &self.windows, count: self.count, now: self.now };
+        let ask = self.ask();
         let longest = ask.longest();
         call.key(ask.key).arg(ask.now).arg(ask.count);
         call.arg(ask.now.saturating_sub(longest)).arg((longest as u64).div_ceil(1_000)).arg(ask.windows.len());
@@ -129,13 +127,13 @@ impl Question {
     }
 
     /// Takes the answer to this question off the front of what the script says.
-    fn read(&self, said: &mut &[i64]) -> Option<Answer> {
+    fn read(&self, said: &mut &[i64]) -> Option<Standing> {
         let (allowed, rest) = said.split_first()?;
         let (fills, rest) = rest.split_at_checked(2 * self.windows.len())?;
         *said = rest;
         let fills = fills.as_chunks::<2>().0.iter();
         let fills = fills.map(|&[used, at]| Fill { used: used as usize, waits_for: (at >= 0).then_some(at) });
-        Some(Answer { allowed: *allowed == 1, fills: fills.collect() })
+        Some(self.ask().standing(*allowed == 1, fills))
     }
 }
 

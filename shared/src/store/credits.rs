@@ -385,6 +385,7 @@ pub async fn trials_ending(tx: &mut Tx, from: DateTime<Utc>, to: DateTime<Utc>) 
 
 /// Accounts whose ledger does not add up to their balance: (user, balance, sum). A sound store has none.
 pub async fn unbalanced(tx: &mut Tx) -> StoreResult<Vec<(UserId, i64, i64)>> {
+    tx.read_whole_tables().await?;
     Ok(on!(tx, |c| {
         sqlx::query_as(
             "select t.user_id, t.credits, cast(coalesce(sum(l.amount), 0) as bigint) from trials t

@@ -158,12 +158,7 @@ impl Db {
                     Ok(true)
                 })
             })
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(BY_INDEX).await?;
-                    Ok(())
-                })
-            })
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(BY_INDEX).await.map(drop) }))
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))

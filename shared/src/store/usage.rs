@@ -39,6 +39,7 @@ struct Compared {
 
 /// Accounts of which something else was counted than is stored. A sound store has none.
 pub async fn miscounts(tx: &mut Tx) -> StoreResult<Vec<Miscount>> {
+    tx.read_whole_tables().await?;
     let rows: Vec<Compared> = on!(tx, |c| {
         sqlx::query_as(
             "select * from (select u.id as user_id, coalesce(i.agents, 0) as agents, coalesce(i.waiting, 0) as waiting,
@@ -66,7 +67,6 @@ impl From<Compared> for Miscount {
 /// Counts again what accounts use of which something else was counted, and has their waiting steps called; gives these
 /// accounts.
 pub async fn recount(tx: &mut Tx, now: DateTime<Utc>) -> StoreResult<Vec<UserId>> {
-    tx.read_whole_tables().await?;
     let users: Vec<_> = miscounts(tx).await?.into_iter().map(|miscount| miscount.user).collect();
     agents::lock(tx, users.iter().copied()).await?;
     // Once more, since nothing of theirs moves now.
