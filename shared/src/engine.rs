@@ -9,6 +9,7 @@ mod known;
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub async fn accept(tx: &mut Tx, intents: &[(&NewWorkflow, Circumstances)]) -> S
 pub struct Applied {
     /// An outcome for each order.
     pub outcomes: Vec<Outcome>,
-    /// Whether rows were put into the outbox, so that the relay should look.
+    /// Whether rows that are due soon were put into the outbox, so that relays should look.
     pub wake: bool,
 }
 
@@ -189,6 +190,7 @@ async fn write(
     orders: &[&Order],
     (decided, hold): (&Decided, Hold),
 ) -> StoreResult<bool> {
+    let Some(now) = orders.last().map(|order| order.with.now) else { return Ok(false) };
     let Decided { changed, used, stray, .. } = decided;
     workflow_rows::save(tx, changed).await?;
     let last = |workflow: &Workflow| orders.iter().rev().find(|order| order.workflow == workflow.id);
@@ -214,17 +216,16 @@ async fn write(
             credits::refund(tx, workflow.user_id, workflow.id, workflow.charged, last.with.now).await?;
         }
     }
-    // A claim's own alarm lies in the future and wakes nobody.
-    let put = changed.iter().flat_map(|(_, changes)| changes).any(|c| c.put.len() > c.claim.iter().count());
-    let called = call(tx, config, orders, &in_use).await?;
+    let mut puts = changed.iter().flat_map(|(_, changes)| changes).flat_map(|changes| &changes.put);
+    let put = puts.any(|(_, due)| outbox::is_soon(*due, now));
+    let called = call(tx, config, &in_use, now).await?;
     Ok(put || announced || called)
 }
 
 /// Calls steps that wait for an agent, if any are free now. Most owners have none that wait, which costs nothing.
-async fn call(tx: &mut Tx, config: &Config, orders: &[&Order], in_use: &[(UserId, InUse)]) -> StoreResult<bool> {
-    let Some(last) = orders.last() else { return Ok(false) };
+async fn call(tx: &mut Tx, config: &Config, in_use: &[(UserId, InUse)], now: DateTime<Utc>) -> StoreResult<bool> {
     let with_waiting: Vec<_> = in_use.iter().filter(|(_, in_use)| in_use.waiting > 0).map(|(user, _)| *user).collect();
-    agents::let_in(tx, &config.tiers, with_waiting.into_iter(), last.with.now).await
+    agents::let_in(tx, &config.tiers, with_waiting.into_iter(), now).await
 }
 
 /// The scope that a workflow's templates see.

@@ -1,10 +1,13 @@
 //! Workflows as their owners steer them: retries, people's decisions, pausing, cancelling, reading what happened.
 
+use futures_util::FutureExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Client, planned, send};
+use super::here::Here;
 use super::{PRIVATE, UNPACED};
+use crate::harness::engines::App;
 use crate::harness::stand_in_http::StandInHttp;
 
 /// A time that no test lives to see.
@@ -212,4 +215,20 @@ journey! {
         }
         ada.get("/api/v1/workflows?status=odd").await.problem(400, "bad_request");
     }
+}
+
+/// In one process, where a wake-up has arrived when the answer comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intent_for_later_wakes_no_relay() {
+    let here = Here::new(App::sqlite(&[UNPACED]).await).await;
+    let ada = here.verified("ada").await.client;
+    let (now, later) = (json!({"intent": "Say hello"}), json!({"intent": "Say hello", "run_at": FAR}));
+    let mut wakes = here.app.services.queue.wakes();
+    ada.submit(&later).await;
+    ada.post("/api/v1/intents/batch", &json!({"intents": [&later, &later]})).await.must(202);
+    assert!(wakes.next().now_or_never().is_none());
+    ada.submit(&now).await;
+    assert!(wakes.next().now_or_never().is_some());
+    ada.post("/api/v1/intents/batch", &json!({"intents": [&later, &now]})).await.must(202);
+    assert!(wakes.next().now_or_never().is_some());
 }

@@ -180,6 +180,25 @@ both_engines! {
         }
     }
 
+    async fn only_what_is_due_soon_wakes_the_relay(app: App) {
+        let ada = app.verified_user("ada@example.com").await;
+        let mut wakes = Vec::new();
+        for pause in [2_000, 500] {
+            let id = planned(&app, ada, 1).await;
+            let at = claim(&app, id, "s000").await.at;
+            let retry = Some(std::time::Duration::from_millis(pause));
+            let command = Command::Fail { at, error: "busy".to_owned(), retry, jitter: 0.5 };
+            let with = app.services.circumstances("engine".to_owned(), app.clock.now());
+            let orders = [Order { workflow: id, command, with }];
+            let applied = engine::apply(&app.services.db, &app.services.config, &Known::default(), &orders).await;
+            let mut tx = app.services.db.read().await.expect("a reader");
+            let due = outbox::next_due(&mut tx).await.expect("due times")[0].expect("the retry");
+            wakes.push((due - app.clock.now(), applied.expect("a transaction").wake));
+            order(&app, id, Command::Cancel).await;
+        }
+        assert_eq!(wakes, [(TimeDelta::milliseconds(2_000), false), (TimeDelta::milliseconds(500), true)]);
+    }
+
     async fn what_others_did_to_a_workflow_is_read(app: App) {
         let ada = app.verified_user("ada@example.com").await;
         let id = planned(&app, ada, 3).await;

@@ -1,7 +1,7 @@
 //! The relay: hands due rows of the outbox to the queue.
 //!
-//! It is woken by commits and sleeps until the next row is due; the slow poll is only a net. It never pushes more than
-//! the queue has room for, so the outbox stays the backlog and the transport stays shallow.
+//! It is woken by commits of what is due soon, and else sleeps until the next row is due, or until [`POLL`] is over. It
+//! never pushes more than the queue has room for, so the outbox stays the backlog and the transport stays shallow.
 
 use std::time::Duration;
 
@@ -11,11 +11,10 @@ use serde_json::Value;
 use shared::job::Lane;
 use shared::queue::QueueError;
 use shared::services::Services;
-use shared::store::{StoreError, StoreResult, outbox};
+use shared::store::outbox::{self, POLL};
+use shared::store::{StoreError, StoreResult};
 use tokio_util::sync::CancellationToken;
 
-/// The longest sleep: what is due although nobody called waits no longer than this.
-const POLL: Duration = Duration::from_secs(1);
 /// The sleep while a lane's queue is full.
 const FULL: Duration = Duration::from_millis(10);
 /// The most rows of one transaction.

@@ -72,31 +72,30 @@ async fn read(body: axum::body::Body, limit: usize) -> Result<Vec<u8>, ApiError>
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize::<_, T>(&mut json);
-    let malformed =
-        |error: &serde_json::Error| ApiError::new(Code::MalformedJson, format!("The body is not JSON: {error}."));
-    let value = read.map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        if !inner.is_data() {
-            return malformed(&inner);
-        }
-        let message = inner.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-        let fault = match (missing, path.as_str()) {
-            (Some(field), ".") => FieldError::new(field, "is required"),
-            (Some(field), path) => FieldError::new(format!("{path}.{field}"), "is required"),
-            (None, ".") => FieldError::new("body", message),
-            (None, path) => FieldError::new(path, message),
-        };
-        ApiError::invalid(vec![fault])
-    })?;
-    json.end().map_err(|error| malformed(&error))?;
+    // Keeping track of where one is takes as long as reading, so it is done for those who need to be told.
+    let value = serde_json::from_slice(bytes).map_err(|error| fault::<T>(bytes, &error))?;
     // Databases and mails cannot hold NUL, and nobody means it.
     if bytes.windows(6).any(|w| w == b"\\u0000") {
         return Err(ApiError::invalid(vec![FieldError::new("body", "must not contain the character NUL (\\u0000)")]));
     }
     Ok(value)
+}
+
+/// What is wrong with a body that cannot be read.
+fn fault<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiError {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Err(traced) if traced.inner().is_data() => traced,
+        _ => return ApiError::new(Code::MalformedJson, format!("The body is not JSON: {error}.")),
+    };
+    let message = error.inner().to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let fault = match (missing, error.path().to_string().as_str()) {
+        (Some(field), ".") => FieldError::new(field, "is required"),
+        (Some(field), path) => FieldError::new(format!("{path}.{field}"), "is required"),
+        (None, ".") => FieldError::new("body", message),
+        (None, path) => FieldError::new(path, message),
+    };
+    ApiError::invalid(vec![fault])
 }

@@ -11,7 +11,7 @@ use shared::engine;
 use shared::ids::WorkflowId;
 use shared::services::Services;
 use shared::store::workflows::NewWorkflow;
-use shared::store::{Db, StoreResult, Tx};
+use shared::store::{Db, StoreResult, Tx, outbox};
 use utoipa::ToSchema;
 
 use super::gate::{self, Payer};
@@ -60,13 +60,13 @@ impl Intent {
         (app, current): (&App, &CurrentUser),
         at: DateTime<Utc>,
     ) -> ApiResult<Self> {
-        let planned = request.check(&app.services, prefix)?;
+        let estimate = Estimate::of(&request.check(&app.services, prefix)?.plan, &app.services);
         let payer = Payer::of(current, app);
         Ok(Self {
             payer,
             actor: current.user.actor(),
             new: request.into_new(payer.user, payer.charged, WorkflowId::new(at)),
-            estimate: Estimate::of(&planned.plan, &app.services),
+            estimate,
         })
     }
 }
@@ -101,6 +101,13 @@ impl Intent {
     }
 }
 
+/// Has relays look for intents that were stored at `now`, if any is to start soon.
+pub async fn wake(services: &Services, intents: &[&Intent], now: DateTime<Utc>) {
+    if intents.iter().any(|intent| intent.new.run_at.is_none_or(|at| outbox::is_soon(at, now))) {
+        services.queue.wake().await;
+    }
+}
+
 /// An intent with the key that makes its request safe to repeat.
 pub struct Submission {
     /// What was sent.
@@ -129,7 +136,7 @@ impl Together for Accepting {
         let answers = accepted.into_iter().map(|one| one.and_then(|one| Answer::json(StatusCode::ACCEPTED, &one)));
         let answers = turns.finish(&mut tx, answers.collect()).await?;
         tx.commit().await?;
-        services.queue.wake().await;
+        wake(services, &first, now).await;
         Ok(answers)
     }
 }

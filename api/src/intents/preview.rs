@@ -64,7 +64,7 @@ pub async fn preview(
         }
         Err(refused) => Entitled { reason: Some(refused.refusal()?), ..Entitled::default() },
     };
-    Ok(Json(Preview { plan: planned.plan, planner: planned.by.to_string(), estimate, entitled }))
+    Ok(Json(Preview { plan: planned.plan.into_owned(), planner: planned.by.to_string(), estimate, entitled }))
 }
 
 impl From<&Entitlement> for Entitled {

@@ -58,7 +58,7 @@ const fn normal() -> Priority {
 
 impl IntentRequest {
     /// Checks everything about the request; field paths begin with `prefix`. Gives the plan that would run.
-    pub fn check(&self, services: &Services, prefix: &str) -> ApiResult<Planned> {
+    pub fn check(&self, services: &Services, prefix: &str) -> ApiResult<Planned<'_>> {
         let at = |field: &str| format!("{prefix}{field}");
         let mut faults = Vec::new();
         let length = self.intent.trim().chars().count();

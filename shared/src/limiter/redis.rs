@@ -122,7 +122,7 @@ impl Question {
         call.key(ask.key).arg(ask.now).arg(ask.count);
         call.arg(ask.now.saturating_sub(longest)).arg((longest as u64).div_ceil(1_000)).arg(ask.windows.len());
         for window in ask.windows {
-            call.arg(format!("({}", window.since(ask.now))).arg(window.limit);
+            call.arg(window.since(ask.now)).arg(window.limit);
         }
     }
 

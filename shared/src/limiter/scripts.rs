@@ -5,33 +5,46 @@
 //! would write them with 14 digits, so every text with a time in it comes from the caller.
 
 /// KEYS: a log for each who asks; ARGV, for each: now, how many, the last time to forget, how long to keep the log in ms,
-/// the number of windows, and for each window the lower bound of its scores and its limit. Answers for each whether they
-/// were let in, and for each window how many count in it and the time that `Fill::waits_for` is about, or -1.
+/// the number of windows, and for each window the last time that no longer counts and its limit. Answers for each whether
+/// they were let in, and for each window how many count in it and the time that `Fill::waits_for` is about, or -1.
+///
+/// A call from a script costs Redis more than what most of these calls do, so a window is counted only if the oldest time
+/// is not in it: most logs are younger than their windows.
 pub(super) const ADMIT: &str = "
+local function time_at(log, index)
+  return tonumber(redis.call('ZRANGE', log, index, index, 'WITHSCORES')[2])
+end
 local answer, arg = {}, 1
 for _, log in ipairs(KEYS) do
   local now, count, first = ARGV[arg], tonumber(ARGV[arg + 1]), arg + 5
   local last = first + 2 * tonumber(ARGV[arg + 4]) - 1
-  redis.call('ZREMRANGEBYSCORE', log, '-inf', ARGV[arg + 2])
+  local total, oldest = redis.call('ZCARD', log), time_at(log, 0)
+  if oldest and oldest <= tonumber(ARGV[arg + 2]) then
+    total = total - redis.call('ZREMRANGEBYSCORE', log, '-inf', ARGV[arg + 2])
+    oldest = time_at(log, 0)
+  end
   local used, allowed = {}, 1
   for i = first, last, 2 do
-    used[i] = redis.call('ZCOUNT', log, ARGV[i], '+inf')
+    local is_older = oldest and oldest <= tonumber(ARGV[i])
+    used[i] = is_older and redis.call('ZCOUNT', log, '(' .. ARGV[i], '+inf') or total
     if used[i] + count > tonumber(ARGV[i + 1]) then allowed = 0 end
   end
   local taken = allowed * count
   if taken > 0 then
-    local same = redis.call('ZCOUNT', log, now, now)
-    for n = same, same + taken - 1 do redis.call('ZADD', log, now, now .. ':' .. n) end
+    local left, name = taken, 0
+    while left > 0 do
+      left = left - redis.call('ZADD', log, 'NX', now, now .. ':' .. name)
+      name = name + 1
+    end
     redis.call('PEXPIRE', log, ARGV[arg + 3])
+    total, oldest = total + taken, math.min(oldest or now, now)
   end
   answer[#answer + 1] = allowed
-  local total = redis.call('ZCARD', log)
   for i = first, last, 2 do
     local full = used[i] + taken
     local at = total - full + math.max(full + count - tonumber(ARGV[i + 1]), 1) - 1
-    local entry = redis.call('ZRANGE', log, at, at, 'WITHSCORES')
     answer[#answer + 1] = full
-    answer[#answer + 1] = tonumber(entry[2] or -1)
+    answer[#answer + 1] = at == 0 and oldest or time_at(log, at) or -1
   end
   arg = last + 1
 end

@@ -11,6 +11,7 @@ mod recipe;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,9 +100,9 @@ impl TryFrom<String> for PlannedBy {
 
 /// A plan and who made it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct Planned<'p> {
     /// What to do.
-    pub plan: Plan,
+    pub plan: Cow<'p, Plan>,
     /// Who says so.
     pub by: PlannedBy,
 }
@@ -136,15 +137,15 @@ impl Planner {
 
     /// The plan for `intent`: the one `given`, else that of the first recipe that understands it, else one step that
     /// asks a person.
-    pub fn plan(&self, intent: &str, context: &Value, given: Option<&Plan>) -> Planned {
+    pub fn plan<'p>(&self, intent: &str, context: &Value, given: Option<&'p Plan>) -> Planned<'p> {
         if let Some(plan) = given {
-            return Planned { plan: plan.clone(), by: PlannedBy::Given };
+            return Planned { plan: Cow::Borrowed(plan), by: PlannedBy::Given };
         }
         let by_recipe = self.recipes.iter().find_map(|recipe| {
             let plan = recipe.plan(intent, context, &self.catalogue)?;
-            Some(Planned { plan, by: PlannedBy::Recipe(recipe.name.clone()) })
+            Some(Planned { plan: Cow::Owned(plan), by: PlannedBy::Recipe(recipe.name.clone()) })
         });
-        by_recipe.unwrap_or_else(|| Planned { plan: ask_a_person(intent), by: PlannedBy::Human })
+        by_recipe.unwrap_or_else(|| Planned { plan: Cow::Owned(ask_a_person(intent)), by: PlannedBy::Human })
     }
 }
 

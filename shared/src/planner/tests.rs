@@ -73,7 +73,7 @@ fn every_built_in_recipe_is_covered_by_the_table() {
 fn a_given_plan_is_taken_as_it_is() {
     let plan = ask_a_person("something else");
     let planned = planner().plan("Send weekly sales report email", &json!({}), Some(&plan));
-    assert_eq!(planned, Planned { plan, by: PlannedBy::Given });
+    assert_eq!(planned, Planned { plan: Cow::Borrowed(&plan), by: PlannedBy::Given });
 }
 
 #[test]

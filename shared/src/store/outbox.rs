@@ -3,6 +3,8 @@
 //! A row stays until the transaction that records the work's end deletes it. Handing it to the queue only moves its due
 //! time ahead, so a message that the queue loses is handed out again.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::types::Json;
 
@@ -12,6 +14,14 @@ use crate::job::{Job, Lane};
 /// How long a message may be under way before it is taken to be lost; four times that from the second push on, sixteen
 /// times from the fourth.
 pub const VISIBILITY: TimeDelta = TimeDelta::seconds(10);
+
+/// The longest time between two looks of a relay for what is due: whatever nobody wakes it for waits no longer than this.
+pub const POLL: Duration = Duration::from_secs(1);
+
+/// Whether relays have to be woken for a row that was just put. What is due later they find in time by themselves.
+pub fn is_soon(due: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    due < now + POLL
+}
 
 /// Puts jobs, each due at its time; an open row of the same key is moved to the new time.
 pub async fn put(tx: &mut Tx, jobs: &[(Job, DateTime<Utc>)]) -> StoreResult<()> {

@@ -31,7 +31,7 @@ pub async fn run(worker: &Worker, workflow: WorkflowId) -> StoreResult<()> {
     let command = match faults.first() {
         None => {
             let costs = services.catalogue.costs(&planned.plan);
-            Command::Plan { costs, plan: planned.plan, by: planned.by.to_string() }
+            Command::Plan { costs, plan: planned.plan.into_owned(), by: planned.by.to_string() }
         }
         Some(fault) => Command::RefusePlan {
             error: format!("The plan by {} cannot run: {} {}", planned.by, fault.field, fault.message),
