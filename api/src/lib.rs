@@ -25,6 +25,9 @@ pub use bounds::Bounds;
 pub use routes::openapi;
 pub use server::serve;
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use shared::batcher::Batcher;
 use shared::services::Services;
 
@@ -32,9 +35,11 @@ use auth::throttle::Gates;
 use extract::Sessions;
 use intents::accept::Accepting;
 
-/// What handlers have at hand.
+/// What handlers have at hand. Every layer of the router clones it for every request.
 #[derive(Clone)]
-struct App {
+struct App(Arc<Parts>);
+
+struct Parts {
     services: Services,
     /// Intents of many requests, accepted together.
     acceptor: Batcher<Accepting>,
@@ -48,6 +53,14 @@ struct App {
 impl App {
     fn new(services: Services, bounds: Bounds) -> Self {
         let (acceptor, sessions) = (intents::accept::acceptor(&services), extract::sessions(&services));
-        Self { services, acceptor, sessions, bounds, gates: Gates::new() }
+        Self(Arc::new(Parts { services, acceptor, sessions, bounds, gates: Gates::new() }))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }

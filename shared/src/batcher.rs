@@ -2,8 +2,9 @@
 //!
 //! Whatever arrives while a go is under way is part of the next one, so a lone caller waits for nobody and a flood
 //! shares its round trips and commits. Where several goes may be under way at once, another one begins only when it is
-//! full, when none is under way any more, or after a while: many small ones cost more than few large ones, and those that
-//! write make each other wait for what they lock.
+//! half full, when none is under way any more, or after a while: many small ones cost more than few large ones, and those
+//! that write make each other wait for what they lock; but to wait for more than half leaves the machine idle while all
+//! that could be done waits together.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -17,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::store::{StoreError, StoreResult};
 
-/// How long a go that is not full waits at most for those under way to end: what holds up one, such as a locked row,
+/// How long a go that is less than half full waits at most for those under way to end: what holds up one, such as a locked row,
 /// must not hold up what comes after.
 const PATIENCE: Duration = Duration::from_millis(10);
 
@@ -102,7 +103,7 @@ impl<W: Together> Lanes<W> {
             return false;
         }
         let mut patience = pin!(sleep(self.patience));
-        while go.len() < self.most && self.under_way.load(Ordering::SeqCst) > 0 {
+        while go.len() < self.most / 2 && self.under_way.load(Ordering::SeqCst) > 0 {
             tokio::select! {
                 more = items.recv_many(go, self.most - go.len()) => if more == 0 { break },
                 () = self.ended.notified() => {}
@@ -245,7 +246,7 @@ mod tests {
     /// A go of one item is under way, and then `items` are asked for.
     async fn beside_a_go(items: usize, patience: Duration) -> (Arc<AtomicUsize>, Arc<Semaphore>, Vec<JoinHandle<()>>) {
         let (work, goes, gate) = doubling(0);
-        let batcher = Batcher::start_with(2, (4, patience), work);
+        let batcher = Batcher::start_with(2, (8, patience), work);
         let ask = || {
             let batcher = batcher.clone();
             tokio::spawn(async move { assert_eq!(batcher.ask(1).await.unwrap().unwrap(), 2) })
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_go_begins_when_it_is_full() {
+    async fn another_go_begins_when_it_is_half_full() {
         let (goes, gate, asked) = beside_a_go(4, EVER).await;
         begun(&goes, 2).await;
         gate.add_permits(2);

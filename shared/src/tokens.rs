@@ -82,9 +82,27 @@ pub enum TokenError {
 /// Signs tokens with one of its keys, and accepts those of all of them.
 pub struct Tokens {
     issuer: String,
-    keyring: RwLock<Arc<Keyring>>,
+    trusted: RwLock<Arc<Trusted>>,
     /// When a key that was not known was last searched for.
     searched: Mutex<Option<DateTime<Utc>>>,
+}
+
+/// What tokens are checked with.
+struct Trusted {
+    keyring: Keyring,
+    rules: Validation,
+}
+
+impl Trusted {
+    fn new(issuer: &str, keyring: Keyring) -> Self {
+        let mut rules = Validation::new(keyring.algorithm);
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_issuer(&[issuer]);
+        rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        // The library reads the machine's clock; ours is compared afterwards.
+        rules.validate_exp = false;
+        Self { keyring, rules }
+    }
 }
 
 impl std::fmt::Debug for Tokens {
@@ -127,21 +145,23 @@ impl Tokens {
 
     /// Signs with the keys of a keyring.
     pub fn with(issuer: &str, keyring: Keyring) -> Self {
-        Self { issuer: issuer.to_owned(), keyring: RwLock::new(Arc::new(keyring)), searched: Mutex::new(None) }
+        let trusted = RwLock::new(Arc::new(Trusted::new(issuer, keyring)));
+        Self { issuer: issuer.to_owned(), trusted, searched: Mutex::new(None) }
     }
 
     /// Goes on with other keys.
     pub fn replace(&self, keyring: Keyring) {
-        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+        let trusted = Arc::new(Trusted::new(&self.issuer, keyring));
+        *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = trusted;
     }
 
-    fn keyring(&self) -> Arc<Keyring> {
-        self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn trusted(&self) -> Arc<Trusted> {
+        self.trusted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The keys that others can check tokens with: none if tokens are signed with a secret.
     pub fn published(&self) -> Vec<PublicKey> {
-        self.keyring().published()
+        self.trusted().keyring.published()
     }
 
     /// Reads the keys anew if a token names one that is not known, since another process may have made it. This happens
@@ -159,7 +179,7 @@ impl Tokens {
     }
 
     fn names_unknown_key(&self, token: &str) -> bool {
-        let keyring = self.keyring();
+        let keyring = &self.trusted().keyring;
         // Secrets are not kept in the database, so there would be none to find.
         keyring.algorithm == Algorithm::EdDSA
             && decode_header(token).is_ok_and(|header| {
@@ -190,7 +210,8 @@ impl Tokens {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
         };
-        let keyring = self.keyring();
+        let trusted = self.trusted();
+        let keyring = &trusted.keyring;
         let key = keyring.signer(grant.at).ok_or(TokenError::Invalid)?;
         let header = Header { kid: Some(key.id.clone()), ..Header::new(keyring.algorithm) };
         encode(&header, &claims, &key.signing).map_err(|_| TokenError::Invalid)
@@ -199,15 +220,9 @@ impl Tokens {
     /// The claims of a token of the wanted kind that is ours and not over at `now`.
     pub fn read(&self, token: &str, kind: Kind, now: DateTime<Utc>) -> Result<Claims, TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
-        let keyring = self.keyring();
-        let key = header.kid.and_then(|id| keyring.get(&id)).ok_or(TokenError::Invalid)?;
-        let mut rules = Validation::new(keyring.algorithm);
-        rules.set_audience(&[AUDIENCE]);
-        rules.set_issuer(&[&self.issuer]);
-        rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        // The library reads the machine's clock; ours is compared below.
-        rules.validate_exp = false;
-        let claims = decode::<Claims>(token, &key.decoding, &rules).map_err(|_| TokenError::Invalid)?.claims;
+        let trusted = self.trusted();
+        let key = header.kid.and_then(|id| trusted.keyring.get(&id)).ok_or(TokenError::Invalid)?;
+        let claims = decode::<Claims>(token, &key.decoding, &trusted.rules).map_err(|_| TokenError::Invalid)?.claims;
         if claims.exp <= now.timestamp() {
             return Err(TokenError::Invalid);
         }

@@ -22,6 +22,11 @@ use tracing::Instrument;
 use crate::error::{ApiError, Code, Problem};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+static REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+static RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+/// How many headers an answer has at most, as a rule.
+const HEADERS: usize = 16;
 /// The largest body, in bytes.
 pub const BODY_LIMIT: usize = 256 * 1024;
 /// The longest path with its query, in bytes.
@@ -81,13 +86,14 @@ async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> R
     span.in_scope(|| tracing::debug!(http.status = response.status().as_u16(), "answered"));
     let mut response = with_request_id(response, &id);
     let headers = response.headers_mut();
+    headers.reserve(HEADERS);
     if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID.clone(), value);
+        headers.insert(&REQUEST_ID, value);
     }
     if let Some(standing) = note.take() {
-        headers.insert("ratelimit-limit", u64::from(standing.limit).into());
-        headers.insert("ratelimit-remaining", u64::from(standing.remaining).into());
-        headers.insert("ratelimit-reset", standing.reset.into());
+        headers.insert(&LIMIT, u64::from(standing.limit).into());
+        headers.insert(&REMAINING, u64::from(standing.remaining).into());
+        headers.insert(&RESET, standing.reset.into());
     }
     security::set(headers, edge.https);
     response

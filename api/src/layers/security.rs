@@ -6,22 +6,22 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 const DATA: &str = "default-src 'none'; frame-ancestors 'none'";
 /// A year, in seconds, as browsers want it.
 const HTTPS_ONLY: &str = "max-age=31536000";
+static ALWAYS: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ),
+];
 
 /// Sets them. With `https` browsers come over HTTPS from then on.
 pub fn set(headers: &mut HeaderMap, https: bool) {
-    let named = HeaderName::from_static;
-    let always = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (named("cross-origin-opener-policy"), "same-origin"),
-        (named("cross-origin-resource-policy"), "same-origin"),
-        (named("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-    ];
-    // With the two below, and those that name limits, type and length.
-    headers.reserve(always.len() + 8);
-    for (name, value) in always {
-        headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in &ALWAYS {
+        headers.insert(name, value.clone());
     }
     if https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));

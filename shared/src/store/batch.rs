@@ -59,9 +59,12 @@ impl<'a, T> Piece<'a, T> {
 /// The beginning of an insert into `"table (a, b)"`; then come the [`Piece::marked`] rows, the mark before the values of
 /// the columns, and [`INSERT_END`].
 pub(crate) fn insert_into(table: &str) -> String {
-    let columns = table.matches(',').count() + 1;
-    let values: Vec<_> = (2..columns + 2).map(|number| format!("v.column{number}")).collect();
-    format!("insert into {table} select {} from (", values.join(", "))
+    let mut sql = format!("insert into {table} select v.column2");
+    for number in 3..table.matches(',').count() + 3 {
+        sql += ", v.column";
+        sql += &number.to_string();
+    }
+    sql + " from ("
 }
 
 /// What follows on the rows of an insert.
