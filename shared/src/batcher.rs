@@ -18,8 +18,8 @@ use tokio::time::sleep;
 
 use crate::store::{StoreError, StoreResult};
 
-/// How long a go that is less than half full waits at most for those under way to end: what holds up one, such as a locked row,
-/// must not hold up what comes after.
+/// How long a go that is less than half full waits at most for those under way to end: what holds up one, such as a
+/// locked row, must not hold up what comes after.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Work that is cheaper for many items together, such as a transaction.
@@ -103,7 +103,7 @@ impl<W: Together> Lanes<W> {
             return false;
         }
         let mut patience = pin!(sleep(self.patience));
-        while go.len() < self.most / 2 && self.under_way.load(Ordering::SeqCst) > 0 {
+        while go.len() < self.most.div_ceil(2) && self.under_way.load(Ordering::SeqCst) > 0 {
             tokio::select! {
                 more = items.recv_many(go, self.most - go.len()) => if more == 0 { break },
                 () = self.ended.notified() => {}

@@ -39,19 +39,23 @@ pub struct Order {
 /// What became of an order.
 pub type Outcome = Result<Option<Claim>, Refusal>;
 
-/// Stores intents that have been paid for: workflow, first audit entry, first job of each.
-pub async fn accept(tx: &mut Tx, intents: &[(&NewWorkflow, Circumstances)]) -> StoreResult<()> {
+/// Stores intents that have been paid for: workflow, first audit entry, first job of each. True if relays should look,
+/// since one of the jobs is due soon.
+pub async fn accept(tx: &mut Tx, intents: &[(&NewWorkflow, Circumstances)]) -> StoreResult<bool> {
     let mut rows = Vec::with_capacity(intents.len());
     let mut jobs = Vec::with_capacity(intents.len());
+    let mut wake = false;
     for (new, with) in intents {
         let mut changes = Changes::default();
         Workflow::accepted(new.id, new.user_id, (new.priority, new.charged)).note_created(with, &mut changes);
         rows.extend(changes.audit.into_iter().map(|first| (*new, first)));
         let due = new.run_at.unwrap_or_else(|| new.priority.due(with.now));
+        wake |= outbox::is_soon(due, with.now);
         jobs.push((Job::PlanWorkflow { workflow: new.id }, due));
     }
     crate::store::workflows::insert(tx, &rows).await?;
-    outbox::put(tx, &jobs).await
+    outbox::put(tx, &jobs).await?;
+    Ok(wake)
 }
 
 /// What became of some orders.

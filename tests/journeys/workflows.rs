@@ -219,7 +219,7 @@ journey! {
 
 /// In one process, where a wake-up has arrived when the answer comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_intent_for_later_wakes_no_relay() {
+async fn an_intent_for_later_wakes_no_relay_unless_a_mail_is_to_be_sent() {
     let here = Here::new(App::sqlite(&[UNPACED]).await).await;
     let ada = here.verified("ada").await.client;
     let (now, later) = (json!({"intent": "Say hello"}), json!({"intent": "Say hello", "run_at": FAR}));
@@ -230,5 +230,10 @@ async fn an_intent_for_later_wakes_no_relay() {
     ada.submit(&now).await;
     assert!(wakes.next().now_or_never().is_some());
     ada.post("/api/v1/intents/batch", &json!({"intents": [&later, &now]})).await.must(202);
+    assert!(wakes.next().now_or_never().is_some());
+    ada.submit(&later).await;
+    assert!(wakes.next().now_or_never().is_none());
+    // Two credits are left, and a mail that says so.
+    ada.submit(&later).await;
     assert!(wakes.next().now_or_never().is_some());
 }

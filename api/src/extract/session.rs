@@ -26,19 +26,12 @@ impl Together for Sessions {
         let mut reader = services.db.read().await?;
         let found = users::signed_in(&mut reader, sessions, services.clock.now()).await?;
         let mut found: HashMap<_, _> = found.into_iter().map(|one| (one.session_id, one)).collect();
-        let mut askers = HashMap::<_, usize>::with_capacity(sessions.len());
-        for session in sessions {
-            *askers.entry(session).or_default() += 1;
-        }
         // The last to ask for a session gets what was read, so that nothing is copied for those who are alone.
-        let answer = |session| match askers.get_mut(session) {
-            Some(others) if *others > 1 => {
-                *others -= 1;
-                found.get(session).cloned()
-            }
-            _ => found.remove(session),
+        let answer = |(i, session): (usize, &SessionId)| {
+            let again = sessions[i + 1..].contains(session);
+            if again { found.get(session).cloned() } else { found.remove(session) }
         };
-        Ok(sessions.iter().map(answer).collect())
+        Ok(sessions.iter().enumerate().map(answer).collect())
     }
 }
 

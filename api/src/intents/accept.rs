@@ -11,7 +11,7 @@ use shared::engine;
 use shared::ids::WorkflowId;
 use shared::services::Services;
 use shared::store::workflows::NewWorkflow;
-use shared::store::{Db, StoreResult, Tx, outbox};
+use shared::store::{Db, StoreResult, Tx};
 use utoipa::ToSchema;
 
 use super::gate::{self, Payer};
@@ -71,21 +71,23 @@ impl Intent {
     }
 }
 
-/// Charges and stores intents in the caller's transaction, or says of each why not.
+/// Charges and stores intents in the caller's transaction, or says of each why not; and whether relays should look then.
 pub async fn accept(
     tx: &mut Tx,
     services: &Services,
     intents: &[&Intent],
     now: DateTime<Utc>,
-) -> StoreResult<Vec<ApiResult<Accepted>>> {
+) -> StoreResult<(Vec<ApiResult<Accepted>>, bool)> {
     let wanted: Vec<_> = intents.iter().map(|intent| (intent.payer, intent.new.id)).collect();
     let charges = gate::charge(tx, services, &wanted, now).await?;
     let paid = intents.iter().zip(&charges).filter(|(_, charge)| charge.is_ok());
     let rows: Vec<_> =
         paid.map(|(intent, _)| (&intent.new, services.circumstances(intent.actor.clone(), now))).collect();
-    engine::accept(tx, &rows).await?;
+    // Few credits are told of by mail.
+    let mail = charges.iter().any(|charge| matches!(charge, Ok(Some(gate::FEW))));
+    let wake = engine::accept(tx, &rows).await? || mail;
     let told = charges.into_iter().zip(intents).map(|(charge, intent)| Ok(intent.accepted(charge?)));
-    Ok(told.collect())
+    Ok((told.collect(), wake))
 }
 
 impl Intent {
@@ -98,13 +100,6 @@ impl Intent {
         };
         let (workflow_id, estimate) = (self.new.id, self.estimate.clone());
         Accepted { workflow_id, status: WorkflowStatus::Pending, estimate, message, credits_remaining }
-    }
-}
-
-/// Has relays look for intents that were stored at `now`, if any is to start soon.
-pub async fn wake(services: &Services, intents: &[&Intent], now: DateTime<Utc>) {
-    if intents.iter().any(|intent| intent.new.run_at.is_none_or(|at| outbox::is_soon(at, now))) {
-        services.queue.wake().await;
     }
 }
 
@@ -132,11 +127,13 @@ impl Together for Accepting {
         let turns = Turns::take(&mut tx, &keys, now).await?;
         let first = submissions.iter().enumerate().filter(|(i, _)| turns.is_first(*i));
         let first: Vec<_> = first.map(|(_, submission)| &submission.intent).collect();
-        let accepted = accept(&mut tx, services, &first, now).await?;
+        let (accepted, wake) = accept(&mut tx, services, &first, now).await?;
         let answers = accepted.into_iter().map(|one| one.and_then(|one| Answer::json(StatusCode::ACCEPTED, &one)));
         let answers = turns.finish(&mut tx, answers.collect()).await?;
         tx.commit().await?;
-        wake(services, &first, now).await;
+        if wake {
+            services.queue.wake().await;
+        }
         Ok(answers)
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared::domain::plan::FieldError;
 use utoipa::ToSchema;
 
-use super::accept::{Accepted, Intent, accept, wake};
+use super::accept::{Accepted, Intent, accept};
 use super::request::IntentRequest;
 use crate::App;
 use crate::error::{ApiError, ApiResult};
@@ -67,16 +67,19 @@ pub async fn batch(
     let keys = [&key];
     let mut tx = services.db.begin().await?;
     let turns = Turns::take(&mut tx, &keys, now).await?;
-    let intents: Vec<_> = intents.iter().collect();
     let mut done = Vec::new();
+    let mut wake = false;
     if turns.is_first(0) {
-        let results = accept(&mut tx, services, &intents, now).await?;
+        let (results, soon) = accept(&mut tx, services, &intents.iter().collect::<Vec<_>>(), now).await?;
+        wake = soon;
         // The first refusal leaves here, and the transaction is undone.
         let results = results.into_iter().collect::<ApiResult<_>>()?;
         done.push(Answer::json(StatusCode::ACCEPTED, &BatchAccepted { results }));
     }
     let mut answers = turns.finish(&mut tx, done).await?;
     tx.commit().await?;
-    wake(services, &intents, now).await;
+    if wake {
+        services.queue.wake().await;
+    }
     answers.pop().unwrap_or_else(|| Err(ApiError::stopping()))
 }

@@ -30,7 +30,7 @@ pub struct Payer {
 pub type Left = Option<i64>;
 
 /// So few credits left that the owner of a trial is told.
-const FEW: i64 = 2;
+pub const FEW: i64 = 2;
 
 impl Payer {
     /// The signed-in user as a payer.

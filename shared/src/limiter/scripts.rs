@@ -1,6 +1,6 @@
 //! The log in Redis, as scripts that Redis runs as one step: a sorted set with the times as scores.
 //!
-//! The members of a time are named `time:0`, `time:1` and so on without a gap, so their number says the next name. Times
+//! The members of a time are named `time:0`, `time:1` and so on without a gap, so their number says the last name. Times
 //! are µs since 1970 and stay below 2^53, so that they are exact as the doubles that scores and Lua's numbers are. Lua
 //! would write them with 14 digits, so every text with a time in it comes from the caller.
 
@@ -37,7 +37,7 @@ for _, log in ipairs(KEYS) do
       name = name + 1
     end
     redis.call('PEXPIRE', log, ARGV[arg + 3])
-    total, oldest = total + taken, math.min(oldest or now, now)
+    total, oldest = total + taken, math.min(oldest or tonumber(now), tonumber(now))
   end
   answer[#answer + 1] = allowed
   for i = first, last, 2 do

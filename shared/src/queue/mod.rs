@@ -1,7 +1,7 @@
 //! The queue carries hints ("run this step") from the outbox to the workers, inside one process or through Redis.
 //!
 //! It is transport and nothing else: it may lose everything or deliver twice, because the database is the only source of
-//! truth and the outbox delivers again whatever nobody has handled. Who commits rows calls [`Queue::wake`]; the relay
+//! truth and the outbox delivers again whatever nobody has handled. Who commits rows that are due soon calls [`Queue::wake`]; the relay
 //! waits for [`Wakes::next`] and pushes at most [`Queue::room`] messages; the workers of a lane are in `worker::lanes`.
 //! For one more transport: a variant here and a source of messages there.
 
@@ -77,7 +77,7 @@ impl Queue {
         }
     }
 
-    /// Tells the relays of all processes that rows were committed; never slow, never fails.
+    /// Tells the relays of all processes that rows were committed that are due soon; never slow, never fails.
     #[expect(clippy::unused_async, reason = "callers await it, so that a transport may come that has to wait")]
     pub async fn wake(&self) {
         match self {

@@ -110,5 +110,6 @@ mod tests {
     #[test]
     fn an_insert_takes_the_columns_behind_the_mark() {
         assert_eq!(insert_into("t (a, b)"), "insert into t (a, b) select v.column2, v.column3 from (");
+        assert_eq!(insert_into("t (a)"), "insert into t (a) select v.column2 from (");
     }
 }

@@ -18,9 +18,10 @@ pub const VISIBILITY: TimeDelta = TimeDelta::seconds(10);
 /// The longest time between two looks of a relay for what is due: whatever nobody wakes it for waits no longer than this.
 pub const POLL: Duration = Duration::from_secs(1);
 
-/// Whether relays have to be woken for a row that was just put. What is due later they find in time by themselves.
+/// Whether relays have to be woken for a row that is put at `now`. What is due later they find in time by themselves, also
+/// if it takes up to [`POLL`] until it is committed.
 pub fn is_soon(due: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    due < now + POLL
+    due < now + 2 * POLL
 }
 
 /// Puts jobs, each due at its time; an open row of the same key is moved to the new time.
