@@ -210,8 +210,7 @@ impl Tokens {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
         };
-        let trusted = self.trusted();
-        let keyring = &trusted.keyring;
+        let keyring = &self.trusted().keyring;
         let key = keyring.signer(grant.at).ok_or(TokenError::Invalid)?;
         let header = Header { kid: Some(key.id.clone()), ..Header::new(keyring.algorithm) };
         encode(&header, &claims, &key.signing).map_err(|_| TokenError::Invalid)

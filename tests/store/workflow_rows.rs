@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use shared::domain::status::{StepStatus, WorkflowStatus};
 use shared::domain::workflow::{Attempt, Changes, Command, Refusal, Workflow};
-use shared::engine::{self, Known, Order, Outcome};
+use shared::engine::{self, Applied, Known, Order, Outcome};
 use shared::ids::WorkflowId;
 use shared::on;
 use shared::store::workflows::{self, NewWorkflow};
@@ -36,12 +36,16 @@ fn complete(at: Attempt) -> Command {
     Command::Complete { at, output: json!({"text": "done"}) }
 }
 
-/// Gives a command as a process that knows what it wrote before.
-async fn give(app: &App, known: &Known, workflow: WorkflowId, command: Command) -> Outcome {
+/// Carries out a command as a process that knows what it wrote before.
+async fn apply(app: &App, known: &Known, workflow: WorkflowId, command: Command) -> Applied {
     let with = app.services.circumstances("engine".to_owned(), app.clock.now());
     let orders = [Order { workflow, command, with }];
-    let applied = engine::apply(&app.services.db, &app.services.config, known, &orders).await;
-    applied.expect("a transaction").outcomes.remove(0)
+    engine::apply(&app.services.db, &app.services.config, known, &orders).await.expect("a transaction")
+}
+
+/// The same, for what becomes of the command.
+async fn give(app: &App, known: &Known, workflow: WorkflowId, command: Command) -> Outcome {
+    apply(app, known, workflow, command).await.outcomes.remove(0)
 }
 
 both_engines! {
@@ -173,10 +177,7 @@ both_engines! {
             let id = accept(&app, &new).await;
             order(&app, id, Command::Plan { plan: parallel(1), costs: vec![0], by: "given".to_owned() }).await;
             let at = claim(&app, id, "s000").await.at;
-            let with = app.services.circumstances("engine".to_owned(), app.clock.now());
-            let orders = [Order { workflow: id, command: complete(at), with }];
-            let applied = engine::apply(&app.services.db, &app.services.config, &Known::default(), &orders).await;
-            assert_eq!(applied.expect("a transaction").wake, told);
+            assert_eq!(apply(&app, &Known::default(), id, complete(at)).await.wake, told);
         }
     }
 
@@ -188,12 +189,10 @@ both_engines! {
             let at = claim(&app, id, "s000").await.at;
             let retry = Some(std::time::Duration::from_millis(pause));
             let command = Command::Fail { at, error: "busy".to_owned(), retry, jitter: 0.5 };
-            let with = app.services.circumstances("engine".to_owned(), app.clock.now());
-            let orders = [Order { workflow: id, command, with }];
-            let applied = engine::apply(&app.services.db, &app.services.config, &Known::default(), &orders).await;
+            let wake = apply(&app, &Known::default(), id, command).await.wake;
             let mut tx = app.services.db.read().await.expect("a reader");
             let due = outbox::next_due(&mut tx).await.expect("due times")[0].expect("the retry");
-            wakes.push((due - app.clock.now(), applied.expect("a transaction").wake));
+            wakes.push((due - app.clock.now(), wake));
             order(&app, id, Command::Cancel).await;
         }
         assert_eq!(wakes, [(TimeDelta::milliseconds(2_000), false), (TimeDelta::milliseconds(500), true)]);
